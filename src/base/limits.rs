@@ -1,0 +1,112 @@
+//! Every bound of the program in one place: what does not fit is refused with a reason. The tidy
+//! test looks for bounds that were written elsewhere.
+
+use core::time::Duration;
+
+/// Connections of every kind at once; the descriptor limit may lower it.
+pub const CONNS_MAX: usize = 60_000;
+/// Blobs (mapped blocks) known at once.
+pub const BLOBS_MAX: usize = 16_384;
+/// Channels in one configuration.
+pub const CHANNELS_MAX: usize = 256;
+/// Channels that a three-byte command can name.
+pub const TV_CHANNELS_MAX: usize = 10;
+/// Movies in one library.
+pub const MOVIES_MAX: usize = 10_000;
+/// Blocks in one movie.
+pub const BLOCKS_MAX: usize = 1_000_000;
+/// Entries in one playlist.
+pub const PLAYLIST_MAX: usize = 4_096;
+/// Bytes in one block; a larger file is reported as a stranger.
+pub const BLOCK_BYTES_MAX: u64 = 256 << 20;
+/// The shortest and the longest a block may last.
+pub const BLOCK_LASTS_MIN: Duration = Duration::from_millis(100);
+/// See [`BLOCK_LASTS_MIN`].
+pub const BLOCK_LASTS_MAX: Duration = Duration::from_secs(60);
+/// Bytes in an index file.
+pub const INDEX_BYTES_MAX: u64 = 64 << 20;
+/// Bytes in a configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Blocks that a channel keeps behind the one on the air.
+pub const WINDOW_BLOCKS_MAX: usize = 16;
+/// Bytes read from the start of a block to tell what it is.
+pub const SNIFF_BYTES_MAX: usize = 512;
+/// Bytes of foreign text that a log line or a terminal is shown.
+pub const SHOWN_BYTES_MAX: usize = 256;
+/// Bytes of one log line.
+pub const LOG_LINE_BYTES_MAX: usize = 2_048;
+/// Events whose words wait for the log in one turn.
+pub const EVENTS_MAX: usize = 65_536;
+/// Timers in the wheel.
+pub const TIMERS_MAX: usize = 4_000_000;
+
+/// Findings of one kind that a library scan names one by one; the rest are counted.
+pub const FINDINGS_SHOWN_MAX: usize = 10;
+
+/// Bytes read from one stream before the next has its turn.
+pub const READ_BUDGET_BYTES: usize = 256 << 10;
+/// Bytes written to one stream before the next has its turn.
+pub const WRITE_BUDGET_BYTES: usize = 1 << 20;
+/// Bytes that the kernel holds unsent for one stream (`TCP_NOTSENT_LOWAT`): what keeps "written"
+/// close to "taken".
+pub const NOTSENT_BYTES_MAX: u32 = 128 << 10;
+/// Sockets accepted from one listener in one turn.
+pub const ACCEPT_BUDGET: usize = 256;
+/// Payloads waiting on one stream.
+pub const QUEUE_PAYLOADS_MAX: usize = 64;
+/// How long a listener rests when descriptors have run out.
+pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// Descriptors kept back from connections for blocks, logs and listeners.
+pub const RESERVED_DESCRIPTORS: usize = 24;
+/// How long a graceful stop may take.
+pub const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// A tv command is three bytes; what follows them is read and forgotten up to this.
+pub const TV_COMMAND_EXTRA_BYTES_MAX: u64 = 1 << 20;
+/// Time for a tv command to arrive.
+pub const TV_COMMAND_PATIENCE: Duration = Duration::from_secs(3);
+/// Time for the sender of an answered command to hang up.
+pub const TV_LINGER: Duration = Duration::from_secs(1);
+/// Callbacks being dialled at once.
+pub const TV_DIALS_MAX: usize = 64;
+/// Of these, for clients that have not yet taken a block or that hold a strike.
+pub const TV_DIALS_UNPROVEN_MAX: usize = 32;
+/// A refused callback is tried again for this long (the original binds its port late).
+pub const TV_GRACE: Duration = Duration::from_secs(2);
+/// Between two tries of a refused callback, at least and at most.
+pub const TV_RETRY_MIN: Duration = Duration::from_millis(20);
+/// See [`TV_RETRY_MIN`].
+pub const TV_RETRY_MAX: Duration = Duration::from_millis(50);
+/// Failures in a row that remove a client.
+pub const TV_STRIKES_MAX: u8 = 2;
+/// Connections that a tv client takes from its server at once.
+pub const TV_CALLBACKS_MAX: usize = 8;
+/// Periods without a block after which a tv client joins again.
+pub const TV_SILENT_PERIODS: u32 = 3;
+/// A tv client's first and longest wait before it joins again.
+pub const TV_REJOIN_MIN: Duration = Duration::from_millis(200);
+/// See [`TV_REJOIN_MIN`].
+pub const TV_REJOIN_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes in an HTTP request head.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
+/// Header lines in an HTTP request head.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// Time for a request head to arrive, first byte to last.
+pub const HTTP_HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// Time that a kept connection may be idle.
+pub const HTTP_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Time without a byte taken, after which a reader is closed.
+pub const HTTP_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes in a control command.
+pub const CONTROL_LINE_BYTES_MAX: usize = 1_024;
+/// Control connections at once.
+pub const CONTROL_CONNS_MAX: usize = 32;
+/// Time for a control command to arrive.
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
+
+const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
+const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
+const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");
+const _: () = assert!(TV_RETRY_MIN.as_millis() < TV_RETRY_MAX.as_millis(), "room for jitter");

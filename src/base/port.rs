@@ -1,0 +1,596 @@
+//! The contract between what decides and what touches the world.
+//!
+//! Machines never read a clock, a socket or a file. They are told ([`Input`], and due timers) and
+//! answer with [`Output`]s. **One input, then drain the outputs until there are none**; whoever
+//! drives a node (the daemon or the simulator) keeps to that.
+//!
+//! * A connection's [`Conn`] is made by the node: with [`Output::Dial`], or with
+//!   [`Output::Accept`] as the answer to [`Input::Incoming`]. It lives until the one
+//!   [`Input::Closed`] that always comes, also after [`Output::Close`]; until then its slot is not
+//!   used again.
+//! * **Payload is a name, never bytes**: a [`Span`] of a blob. Only `io` turns it into an address.
+//! * A blob's [`Blob`] is made by the node with [`Output::Open`] or [`Output::Create`] and is the
+//!   node's until [`Output::Release`]; what `io` still sends or stores of it lives on there.
+//! * Every connection has a timer or is being closed ([`Peer::timer`], checked by the node).
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use crate::base::arena::{Arena, Key};
+use crate::base::limits;
+use crate::base::rng::Rng;
+use crate::base::time::{Mono, Now, Wall};
+use crate::base::wheel::{Timer, Wheel};
+
+/// A connection, whatever it carries.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Conn(pub Key);
+
+/// A mapped block.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Blob(pub Key);
+
+/// Some bytes of a blob, by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// Whose bytes.
+    pub blob: Blob,
+    /// First byte.
+    pub from: u64,
+    /// How many.
+    pub len: u64,
+}
+
+/// What one send puts on the wire: own bytes, then a blob's, then own bytes.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Payload {
+    /// Bytes before the body.
+    pub head: Box<[u8]>,
+    /// The body, by name.
+    pub body: Option<Span>,
+    /// Bytes after the body.
+    pub tail: Box<[u8]>,
+}
+
+impl Payload {
+    /// Own bytes only.
+    #[must_use]
+    pub fn bytes(head: impl Into<Box<[u8]>>) -> Self {
+        Self { head: head.into(), ..Self::default() }
+    }
+
+    /// A blob's bytes only.
+    #[must_use]
+    pub fn span(body: Span) -> Self {
+        Self { body: Some(body), ..Self::default() }
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.head.len() as u64 + self.body.map_or(0, |b| b.len) + self.tail.len() as u64
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a listener or a connection is for. Also the name of a UDP socket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Service {
+    /// tv server: three-byte commands come in here.
+    Tv,
+    /// tv server: a connection dialled back to a client, for a reply or a block.
+    TvCallback,
+    /// tv client: the server dials in here.
+    TvReceive,
+    /// tv client: a command of ours to the server.
+    TvCommand,
+    /// HTTP.
+    Http,
+    /// The control socket.
+    Control,
+}
+
+impl Service {
+    /// The name used in logs, metrics and the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tv => "tv",
+            Self::TvCallback => "tv-callback",
+            Self::TvReceive => "tv-receive",
+            Self::TvCommand => "tv-command",
+            Self::Http => "http",
+            Self::Control => "control",
+        }
+    }
+}
+
+/// Why a connection is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gone {
+    /// We closed it ([`Output::Close`]), all sent.
+    Closed,
+    /// Nobody listens there.
+    Refused,
+    /// The peer broke it.
+    Reset,
+    /// The kernel gave up on the peer.
+    TimedOut,
+    /// No way there, or the local system forbids it.
+    Unreachable,
+    /// No descriptor or memory for it on this side.
+    Exhausted,
+    /// The blob it was sending is damaged ([`Input::Faulted`] says so once).
+    Faulted,
+    /// Any other error, by its errno.
+    Other(i32),
+}
+
+/// How to end a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// When all that was queued is sent.
+    Flushed,
+    /// At once, what is queued is dropped; the peer sees a reset, never a short block.
+    Reset,
+}
+
+/// What `io` found when it opened a file or closed a received one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Facts<'a> {
+    /// Bytes in it; never 0.
+    pub len: u64,
+    /// When it was last changed.
+    pub modified: Wall,
+    /// Its first bytes, at most [`limits::SNIFF_BYTES_MAX`].
+    pub head: &'a [u8],
+}
+
+/// Why something could not be stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoreError {
+    /// No room on the disk or in the quota.
+    Full,
+    /// A file of that name is there already.
+    Taken,
+    /// Anything else, in the system's words.
+    Other(String),
+}
+
+/// What a node is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input<'a> {
+    /// Somebody connected; answer with [`Output::Accept`], or do not and it is refused.
+    Incoming {
+        /// The listener.
+        service: Service,
+        /// Our end; none on a Unix socket.
+        local: Option<SocketAddr>,
+        /// The other end; none on a Unix socket.
+        peer: Option<SocketAddr>,
+    },
+    /// A dialled connection stands.
+    Connected {
+        /// Which.
+        conn: Conn,
+        /// Our end of it.
+        local: SocketAddr,
+    },
+    /// Bytes arrived on a connection without a directed receive.
+    Data {
+        /// Which.
+        conn: Conn,
+        /// The bytes, in order.
+        bytes: &'a [u8],
+    },
+    /// Bytes arrived where [`Output::Receive`] said.
+    Filled {
+        /// Which.
+        conn: Conn,
+        /// The blob that has them now.
+        blob: Blob,
+        /// Every byte of the span before this offset of the blob is there.
+        upto: u64,
+    },
+    /// The peer will send no more.
+    Ended {
+        /// Which.
+        conn: Conn,
+    },
+    /// The kernel took bytes.
+    Sent {
+        /// Which.
+        conn: Conn,
+        /// How many, since the last time.
+        bytes: u64,
+        /// Queued bytes that it has not taken yet.
+        left: u64,
+    },
+    /// A connection is gone, and its slot with it. Comes exactly once.
+    Closed {
+        /// Which.
+        conn: Conn,
+        /// Why.
+        why: Gone,
+    },
+    /// A datagram arrived.
+    Datagram {
+        /// On which socket.
+        service: Service,
+        /// From where.
+        from: SocketAddr,
+        /// Its bytes.
+        bytes: &'a [u8],
+    },
+    /// An [`Output::Open`] or [`Output::Seal`] went well.
+    Opened {
+        /// Which.
+        blob: Blob,
+        /// What it is.
+        facts: Facts<'a>,
+    },
+    /// An [`Output::Open`], [`Output::Create`] or [`Output::Seal`] failed.
+    Unreadable {
+        /// Which.
+        blob: Blob,
+        /// Why, for the log.
+        why: &'a str,
+    },
+    /// A mapped file shrank or broke while it was being sent. Comes once a blob.
+    Faulted {
+        /// Which.
+        blob: Blob,
+    },
+    /// An [`Output::Store`] is over.
+    Stored {
+        /// The name it was given.
+        name: Rc<str>,
+        /// Bytes on disk, or why there are none.
+        result: Result<u64, StoreError>,
+    },
+    /// Stop gracefully: leave, drain, then [`Output::Done`].
+    Stop,
+}
+
+/// What a node wants done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Take the connection that [`Input::Incoming`] told of.
+    Accept {
+        /// Its name from now on.
+        conn: Conn,
+    },
+    /// Connect to an address.
+    Dial {
+        /// The connection's name.
+        conn: Conn,
+        /// Where to.
+        to: SocketAddr,
+        /// From which address of ours; any when none.
+        from: Option<IpAddr>,
+    },
+    /// Queue bytes on a connection.
+    Send {
+        /// Which.
+        conn: Conn,
+        /// What.
+        payload: Payload,
+    },
+    /// When all queued bytes are sent, say that no more will come; reading goes on.
+    Finish {
+        /// Which.
+        conn: Conn,
+    },
+    /// From now on put what arrives into this span instead of [`Input::Data`].
+    Receive {
+        /// Which.
+        conn: Conn,
+        /// Where to.
+        into: Span,
+    },
+    /// Stop reading (`true`) or go on.
+    Hold {
+        /// Which.
+        conn: Conn,
+        /// Whether to stop.
+        on: bool,
+    },
+    /// End a connection; [`Input::Closed`] follows.
+    Close {
+        /// Which.
+        conn: Conn,
+        /// How.
+        end: End,
+    },
+    /// Send one datagram.
+    SendTo {
+        /// From which socket.
+        service: Service,
+        /// Where to.
+        to: SocketAddr,
+        /// What.
+        payload: Payload,
+    },
+    /// Map a file of the library, read-only.
+    Open {
+        /// The blob's name.
+        blob: Blob,
+        /// Path relative to the library's directory.
+        path: Rc<str>,
+    },
+    /// Make room in memory for a block to be received.
+    Create {
+        /// The blob's name.
+        blob: Blob,
+        /// The most it may hold.
+        max: u64,
+    },
+    /// A received block is complete at this length; [`Input::Opened`] follows.
+    Seal {
+        /// Which.
+        blob: Blob,
+        /// Its length.
+        len: u64,
+    },
+    /// The node has no more use for a blob.
+    Release {
+        /// Which.
+        blob: Blob,
+    },
+    /// Write a blob to the store under a temporary name, then give it this one;
+    /// [`Input::Stored`] follows.
+    Store {
+        /// Which.
+        blob: Blob,
+        /// Its length.
+        len: u64,
+        /// File name inside the store.
+        name: Rc<str>,
+    },
+    /// Remove a file from the store.
+    Unstore {
+        /// File name inside the store.
+        name: Rc<str>,
+    },
+    /// A line for the log.
+    Log {
+        /// How grave.
+        level: Level,
+        /// What, one line, foreign parts escaped.
+        text: String,
+    },
+    /// All is left and drained; the process may end.
+    Done,
+}
+
+/// How grave a log line is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Level {
+    /// The operator must act.
+    Error,
+    /// Something is wrong and was coped with.
+    Warn,
+    /// What an operator wants to read.
+    Info,
+    /// Each step.
+    Debug,
+}
+
+impl Level {
+    /// The name used in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// Every level, gravest first.
+    pub const ALL: [Self; 4] = [Self::Error, Self::Warn, Self::Info, Self::Debug];
+}
+
+/// Why a timer was armed. Each reason belongs to one machine, so it also says who is woken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Why {
+    /// tv server: a command has not come.
+    CommandPatience,
+    /// tv server: an answered command's sender has not hung up.
+    CommandLinger,
+    /// tv server: a callback waits to be dialled again.
+    CallbackRetry,
+    /// tv server: a callback has not been accepted.
+    CallbackPatience,
+    /// tv server: a reply or block is not through.
+    CallbackDeadline,
+    /// tv server: the pause between `10` and the first block.
+    JoinPause,
+    /// tv client: time to send the command (again).
+    Join,
+    /// tv client: the command or its answer has not come through.
+    JoinPatience,
+    /// tv client: no block for three periods.
+    Silent,
+    /// tv client: a block has stopped in the middle.
+    ReceivePatience,
+    /// A channel's next block is due.
+    BlockStart,
+    /// http: a request head is not complete.
+    HeadPatience,
+    /// http: a kept connection is idle.
+    Idle,
+    /// http: the reader takes nothing.
+    Stall,
+    /// control: the command has not come, or the answer is not taken.
+    ControlPatience,
+    /// A connection told to close has not.
+    ClosePatience,
+    /// A graceful stop has taken long enough.
+    DrainLimit,
+}
+
+/// Whom a timer wakes, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wake {
+    /// The reason, and so the machine.
+    pub why: Why,
+    /// A connection's key, or a number that the machine chose.
+    pub what: u64,
+}
+
+/// What the node knows of every connection.
+#[derive(Debug)]
+pub struct Peer {
+    /// Whose it is.
+    pub service: Service,
+    /// The other end; none on a Unix socket.
+    pub addr: Option<SocketAddr>,
+    /// Its one timer.
+    pub timer: Option<Timer>,
+    /// Whether it has been told to close.
+    pub closing: bool,
+    /// When it began.
+    pub since: Mono,
+}
+
+/// What every machine is lent while it handles something: the time, the way out, the timers, the
+/// arenas. The node owns it.
+#[derive(Debug)]
+pub struct Cx {
+    /// This turn's time.
+    pub now: Now,
+    /// What is to be done, in order.
+    pub out: VecDeque<Output>,
+    /// The one timer wheel.
+    pub wheel: Wheel<Wake>,
+    /// Jitter.
+    pub rng: Rng,
+    /// Every connection.
+    pub peers: Arena<Peer>,
+    /// Every blob.
+    pub blobs: Arena<()>,
+}
+
+impl Cx {
+    /// Empty, at a time, with the seed of all its jitter.
+    #[must_use]
+    pub fn new(now: Now, seed: u64) -> Self {
+        Self {
+            now,
+            out: VecDeque::new(),
+            wheel: Wheel::new(now.mono),
+            rng: Rng::new(seed),
+            peers: Arena::new(limits::CONNS_MAX),
+            blobs: Arena::new(limits::BLOBS_MAX),
+        }
+    }
+
+    /// Takes the connection of this [`Input::Incoming`]; it must answer within `patience`.
+    pub fn accept(
+        &mut self,
+        service: Service,
+        addr: Option<SocketAddr>,
+        (why, patience): (Why, Duration),
+    ) -> Option<Conn> {
+        let conn = self.enter(service, addr)?;
+        self.out.push_back(Output::Accept { conn });
+        self.arm(conn, why, patience);
+        Some(conn)
+    }
+
+    /// Dials; the connection must stand within `patience`.
+    pub fn dial(
+        &mut self,
+        service: Service,
+        (to, from): (SocketAddr, Option<IpAddr>),
+        (why, patience): (Why, Duration),
+    ) -> Option<Conn> {
+        let conn = self.enter(service, Some(to))?;
+        self.out.push_back(Output::Dial { conn, to, from });
+        self.arm(conn, why, patience);
+        Some(conn)
+    }
+
+    fn enter(&mut self, service: Service, addr: Option<SocketAddr>) -> Option<Conn> {
+        let since = self.now.mono;
+        let peer = Peer { service, addr, timer: None, closing: false, since };
+        self.peers.insert(peer).map(Conn)
+    }
+
+    /// Sets a connection's one timer, in place of the one it had.
+    pub fn arm(&mut self, conn: Conn, why: Why, after: Duration) {
+        let Some(peer) = self.peers.get_mut(conn.0).filter(|p| !p.closing) else { return };
+        if let Some(old) = peer.timer.take() {
+            self.wheel.cancel(old);
+        }
+        let wake = Wake { why, what: conn.0.to_bits() };
+        peer.timer = Some(self.wheel.insert(self.now.mono.after(after), wake));
+    }
+
+    /// Sets a timer that belongs to no connection.
+    pub fn wake(&mut self, why: Why, what: u64, after: Duration) -> Timer {
+        self.wheel.insert(self.now.mono.after(after), Wake { why, what })
+    }
+
+    /// Queues bytes on a connection that is not being closed.
+    pub fn send(&mut self, conn: Conn, payload: Payload) {
+        if self.is_open(conn) {
+            self.out.push_back(Output::Send { conn, payload });
+        }
+    }
+
+    /// Half-closes a connection after what is queued.
+    pub fn finish(&mut self, conn: Conn) {
+        if self.is_open(conn) {
+            self.out.push_back(Output::Finish { conn });
+        }
+    }
+
+    /// Ends a connection; a flush that does not end is cut off by [`Why::ClosePatience`].
+    pub fn close(&mut self, conn: Conn, end: End) {
+        if !self.is_open(conn) {
+            return;
+        }
+        self.arm(conn, Why::ClosePatience, limits::DRAIN_MAX);
+        if let Some(peer) = self.peers.get_mut(conn.0) {
+            peer.closing = true;
+        }
+        self.out.push_back(Output::Close { conn, end });
+    }
+
+    /// Whether a connection is known and has not been told to close.
+    #[must_use]
+    pub fn is_open(&self, conn: Conn) -> bool {
+        self.peers.get(conn.0).is_some_and(|p| !p.closing)
+    }
+
+    /// Maps a library file.
+    pub fn open(&mut self, path: Rc<str>) -> Option<Blob> {
+        let blob = self.blobs.insert(()).map(Blob)?;
+        self.out.push_back(Output::Open { blob, path });
+        Some(blob)
+    }
+
+    /// Makes a blob to receive into.
+    pub fn create(&mut self, max: u64) -> Option<Blob> {
+        let blob = self.blobs.insert(()).map(Blob)?;
+        self.out.push_back(Output::Create { blob, max });
+        Some(blob)
+    }
+
+    /// Gives a blob up; a second time does nothing.
+    pub fn release(&mut self, blob: Blob) {
+        if self.blobs.remove(blob.0).is_some() {
+            self.out.push_back(Output::Release { blob });
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! vidstreamd (crate documentation follows with the loop).
+
+pub mod base;
+pub mod channel;
+pub mod config;
+pub mod control;
+pub mod http;
+#[cfg(feature = "daemon")]
+pub mod daemon;
+#[cfg(feature = "daemon")]
+pub mod flags;
+#[cfg(feature = "daemon")]
+pub mod io;
+pub mod media;
+pub mod node;
+pub mod tv;
