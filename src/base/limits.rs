@@ -17,6 +17,12 @@ pub const MOVIES_MAX: usize = 10_000;
 pub const BLOCKS_MAX: usize = 1_000_000;
 /// Entries in one playlist.
 pub const PLAYLIST_MAX: usize = 4_096;
+/// Blocks in one library, all its movies together.
+pub const LIBRARY_BLOCKS_MAX: usize = 10_000_000;
+/// Directories inside one library.
+pub const LIBRARY_FOLDERS_MAX: usize = 20_000;
+/// File names beside the blocks of one directory that are held until its indexes are read.
+pub const FOLDER_OTHERS_MAX: usize = 4_096;
 /// Bytes in one block; a larger file is reported as a stranger.
 pub const BLOCK_BYTES_MAX: u64 = 256 << 20;
 /// The shortest and the longest a block may last.
