@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use crate::base::time::Wall;
+
 /// Connections of every kind at once; the descriptor limit may lower it.
 pub const CONNS_MAX: usize = 60_000;
 /// Blobs (mapped blocks) known at once.
@@ -35,6 +37,8 @@ pub const CHANNEL_NAME_BYTES_MAX: usize = 64;
 pub const MOVIE_NAME_BYTES_MAX: usize = 240;
 /// Entries in `callback_allow`.
 pub const CALLBACK_ALLOW_MAX: usize = 64;
+/// No epoch lies at or after this: 2200-01-01T00:00:00Z, short of what nanoseconds can count.
+pub const EPOCH_END: Wall = Wall(7_258_118_400_000_000_000);
 /// Bytes in a host name (RFC 1035, 2.3.4).
 pub const HOST_BYTES_MAX: usize = 253;
 /// Bytes in the path of a Unix socket (`sun_path` without its end).
@@ -79,6 +83,10 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(3);
 pub const TV_COMMAND_EXTRA_BYTES_MAX: u64 = 1 << 20;
 /// Time for a tv command to arrive.
 pub const TV_COMMAND_PATIENCE: Duration = Duration::from_secs(3);
+/// The port of tv commands where a source names none.
+pub const TV_PORT: u16 = 6060;
+/// The lowest port that is dialled back: below it are the services of the system.
+pub const TV_CALLBACK_PORT_MIN: u16 = 1024;
 /// The longest pause between `10` and the first block that a configuration may ask for.
 pub const TV_JOIN_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Time for the sender of an answered command to hang up.

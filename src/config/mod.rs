@@ -7,14 +7,35 @@
 //!
 //! A section that is there switches its part on; one that is left out leaves it off.
 
+mod check;
+mod diff;
+mod keys;
+mod print;
+mod problem;
+mod raw;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::base::limits;
 use crate::base::port::Level;
+use crate::base::text::escaped;
 use crate::base::time::Wall;
+use crate::config::problem::Report;
+
+pub use diff::{Apply, Change, Plan, apply, plan};
+pub use keys::{KEYS, Key, Kind};
+pub use print::print;
+pub use problem::{ConfigError, Problem, did_you_mean};
 
 /// A checked configuration. Two are equal when they mean the same, wherever they were written.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,6 +60,122 @@ pub struct Config {
     pub http: Option<Http>,
     /// The control socket.
     pub control: Option<Control>,
+    /// Where the movies of the channels are written, for messages.
+    origin: Origin,
+}
+
+impl Config {
+    /// Reads and checks the text of a file.
+    ///
+    /// # Errors
+    /// Every fault of the file, each with its place; of a text that is not TOML the first one.
+    pub fn parse(text: &str, from: &Place) -> Result<Self, ConfigError> {
+        let mut report = Report::new(shown(from), text);
+        let raw = if is_text(text, &mut report) { raw::read(text, &mut report) } else { None };
+        let config = raw.and_then(|raw| check::check(&raw, from, &mut report));
+        report.finish()?;
+        Ok(config.expect("a clean report comes with a configuration"))
+    }
+
+    /// [`Self::parse`] for bytes, which may not be text at all.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; and of bytes that are not UTF-8 the first one.
+    pub fn parse_bytes(bytes: &[u8], from: &Place) -> Result<Self, ConfigError> {
+        let text = String::from_utf8_lossy(bytes);
+        if let Err(error) = str::from_utf8(bytes) {
+            // What stands before the first bad byte is the same in both, and so is its place.
+            let mut report = Report::new(shown(from), &text);
+            report
+                .add(error.valid_up_to(), "not text: here is a byte that is not UTF-8".to_owned());
+            report.finish()?;
+        }
+        Self::parse(&text, from)
+    }
+
+    /// Looks every movie of every channel up among those that the library has.
+    ///
+    /// # Errors
+    /// Each that is not there, with its place in the file and the name that is most like it.
+    pub fn check_movies(&self, known: &[&str]) -> Result<(), ConfigError> {
+        let names: BTreeSet<&str> = known.iter().copied().collect();
+        let mut report = Report::new(self.origin.file.clone(), &self.origin.text);
+        for channel in &self.channels {
+            let entries = channel.playlist.iter().enumerate().map(|(i, name)| (Some(i), name));
+            for (entry, name) in entries.chain(channel.filler.iter().map(|name| (None, name))) {
+                if names.contains(name.as_str()) {
+                    continue;
+                }
+                // What is only counted needs no words: finding some takes all names there are.
+                if report.is_full() {
+                    report.add(0, String::new());
+                } else {
+                    let at = self.origin.find(channel.number, entry);
+                    report.add(at, unknown_movie(entry, name, known));
+                }
+            }
+        }
+        report.finish()
+    }
+}
+
+fn shown(place: &Place) -> String {
+    escaped(place.file.as_os_str().as_encoded_bytes())
+}
+
+/// Whether a text may be one at all: neither endless nor binary.
+fn is_text(text: &str, report: &mut Report<'_>) -> bool {
+    let most = limits::CONFIG_BYTES_MAX;
+    if text.len() as u64 > most {
+        report.add(0, format!("too large: {} bytes, at most {most} are read", text.len()));
+    } else if let Some(at) = text.find('\0') {
+        report.add(at, "not text: here is a NUL byte".to_owned());
+    }
+    report.is_clean()
+}
+
+fn unknown_movie(entry: Option<usize>, name: &str, known: &[&str]) -> String {
+    let key = if entry.is_some() { "playlist, entry" } else { "filler =" };
+    let hint = did_you_mean(name, known.iter().copied());
+    let name = escaped(name.as_bytes());
+    format!("[[channel]] {key} \"{name}\": expected a movie of the library{hint}")
+}
+
+/// Where a configuration was written. Two configurations that mean the same are equal, so this
+/// is equal to every other.
+#[derive(Clone, Default, Debug)]
+struct Origin {
+    /// The file, as messages show it.
+    file: String,
+    /// All of it, so that a place can be told as line and column.
+    text: Arc<str>,
+    /// Every movie named in it.
+    movies: Vec<MovieAt>,
+}
+
+/// One movie named in the file.
+#[derive(Clone, Copy, Debug)]
+struct MovieAt {
+    /// The number of the channel.
+    channel: usize,
+    /// Which entry of its playlist; none for its filler.
+    entry: Option<usize>,
+    /// The byte of the file.
+    at: usize,
+}
+
+impl Origin {
+    /// The byte where a channel names a movie; the beginning when it was not read from a file.
+    fn find(&self, channel: usize, entry: Option<usize>) -> usize {
+        let found = self.movies.iter().find(|m| m.channel == channel && m.entry == entry);
+        found.map_or(0, |m| m.at)
+    }
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What a node is: only which sources and sinks are switched on.
@@ -188,6 +325,27 @@ pub struct Http {
 pub struct Control {
     /// Path of the Unix socket.
     pub socket: PathBuf,
+}
+
+impl Control {
+    /// Where the socket is when the configuration does not say; `vidstream ctl` looks there too.
+    #[must_use]
+    pub fn default_socket(role: Role, environment: &Environment) -> PathBuf {
+        let file = format!("{}.sock", value::word_of(role));
+        let runtime = environment.runtime_directory.as_deref();
+        let runtime = runtime.and_then(|several| std::env::split_paths(several).next());
+        let session = environment.xdg_runtime_dir.clone();
+        // The rules for both variables: what is not absolute was not set for us.
+        if let Some(directory) = runtime.filter(|d| d.is_absolute()) {
+            directory.join("control.sock")
+        } else if let Some(directory) = session.filter(|d| d.is_absolute()) {
+            directory.join("vidstreamd").join(file)
+        } else if environment.uid == 0 {
+            PathBuf::from("/run/vidstreamd").join(file)
+        } else {
+            PathBuf::from(format!("/tmp/vidstreamd-{}", environment.uid)).join(file)
+        }
+    }
 }
 
 /// Where a configuration was read, and the environment that some defaults depend on.
