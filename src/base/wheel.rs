@@ -8,9 +8,15 @@ pub struct Timer(crate::base::arena::Key);
 pub struct Wheel<T>(core::marker::PhantomData<T>);
 impl<T> Wheel<T> {
     /// x
-    pub fn new(_: Mono) -> Self { Self(core::marker::PhantomData) }
+    pub fn new(_: Mono) -> Self {
+        Self(core::marker::PhantomData)
+    }
     /// x
-    pub fn insert(&mut self, _: Mono, _: T) -> Timer { unimplemented!() }
+    pub fn insert(&mut self, _: Mono, _: T) -> Timer {
+        unimplemented!()
+    }
     /// x
-    pub fn cancel(&mut self, _: Timer) -> Option<T> { None }
+    pub fn cancel(&mut self, _: Timer) -> Option<T> {
+        None
+    }
 }
