@@ -122,12 +122,18 @@ pub const TV_REJOIN_MAX: Duration = Duration::from_secs(10);
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
 /// Header lines in an HTTP request head.
 pub const HTTP_HEADERS_MAX: usize = 64;
+/// Bytes in an HTTP request target.
+pub const HTTP_TARGET_BYTES_MAX: usize = 8 << 10;
 /// Time for a request head to arrive, first byte to last.
 pub const HTTP_HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// Time that a kept connection may be idle.
 pub const HTTP_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Time without a byte taken, after which a reader is closed.
 pub const HTTP_STALL_MAX: Duration = Duration::from_secs(30);
+/// Time for the reader of a last answer to hang up.
+pub const HTTP_LINGER_MAX: Duration = Duration::from_secs(2);
+/// Bytes that are read and forgotten after the last request of a connection.
+pub const HTTP_LINGER_BYTES_MAX: u64 = 1 << 20;
 
 /// Bytes in a control command.
 pub const CONTROL_LINE_BYTES_MAX: usize = 1_024;

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod port;
 pub mod rng;
 pub mod stats;
+pub mod status;
 pub mod text;
 pub mod time;
 pub mod wheel;

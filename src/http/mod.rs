@@ -1,1 +1,10 @@
-//! Under construction.
+//! HTTP/1.1 for browsers, players and monitoring: requests in, blocks, pages and documents out.
+//! Only `GET` and `HEAD`; no request bodies, no TLS, no clock and no sockets of its own.
+
+mod answer;
+pub mod server;
+pub mod wire;
+
+pub use answer::{Body, Response};
+pub use server::Server;
+pub use wire::{Method, Request};
