@@ -59,6 +59,17 @@ pub const SNIFF_BYTES_MAX: usize = 512;
 pub const SHOWN_BYTES_MAX: usize = 256;
 /// Bytes of one log line.
 pub const LOG_LINE_BYTES_MAX: usize = 2_048;
+/// Log lines that wait while syslog or the standard error output takes none; more are counted.
+pub const LOG_WAITING_MAX: usize = 256;
+/// Between two tries to bring out log lines that wait: at least, then twice as long each time, at
+/// most. A syslog that has gone is tried again after the most.
+pub const LOG_RETRY_MIN: Duration = Duration::from_millis(10);
+/// See [`LOG_RETRY_MIN`].
+pub const LOG_RETRY_MAX: Duration = Duration::from_secs(1);
+/// The last log lines of the process may wait this long for their way out.
+pub const LOG_FINISH_MAX: Duration = Duration::from_millis(200);
+/// Changes of state that wait while the service manager takes none.
+pub const NOTIFY_WAITING_MAX: usize = 4;
 /// Events whose words wait for the log in one turn.
 pub const EVENTS_MAX: usize = 65_536;
 /// Timers in the wheel.
@@ -82,6 +93,8 @@ pub const QUEUE_PAYLOADS_MAX: usize = 64;
 pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Descriptors kept back from connections for blocks, logs and listeners.
 pub const RESERVED_DESCRIPTORS: usize = 24;
+/// Descriptors that are made use of, however many the system would lend.
+pub const DESCRIPTORS_MAX: usize = 1_000_000;
 /// How long a graceful stop may take.
 pub const DRAIN_MAX: Duration = Duration::from_secs(3);
 
