@@ -8,6 +8,10 @@
 //! refuses for ever on the old socket, so it is opened again, at most once a second: over a restart
 //! of journald no line is lost but what the queue does not hold.
 //!
+//! [`LogTarget::Auto`] is syslog when it can be opened, and also the standard error output when that
+//! is a terminal; without a syslog the standard error output alone. This is decided at start and on
+//! reload, not line by line.
+//!
 //! Syslog lines are made by the syslog crate's RFC 3164 formatter; its time stamp is in UTC,
 //! which journald does not look at.
 
@@ -21,45 +25,18 @@ use syslog::{Facility, Formatter3164};
 use crate::base::limits;
 use crate::base::port::Level;
 use crate::base::time::{Mono, Now};
+use crate::config::LogTarget;
 use lane::Lane;
 use outlets::{Stderr, Syslog};
 
 /// Where syslog listens.
 const SYSLOG_SOCKET: &str = "/dev/log";
 
-/// Where lines are to go.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Target {
-    /// Syslog when there is one, and also the standard error output when that is a terminal;
-    /// without syslog the standard error output alone. Decided at start and on reload.
-    #[default]
-    Auto,
-    /// Syslog alone.
-    Syslog,
-    /// The standard error output alone.
-    Stderr,
-}
-
-impl Target {
-    /// The name used in the configuration and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Syslog => "syslog",
-            Self::Stderr => "stderr",
-        }
-    }
-
-    /// Every target.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Syslog, Self::Stderr];
-}
-
 /// The log of this process.
 #[derive(Debug)]
 pub struct Log {
     level: Level,
-    target: Target,
+    target: LogTarget,
     socket: PathBuf,
     formatter: Formatter3164,
     syslog: Option<Lane<Syslog>>,
@@ -77,14 +54,14 @@ impl Log {
     /// There is no error: a syslog that cannot be opened is tried again, and [`Log::dropped`]
     /// tells what was lost until then.
     #[must_use]
-    pub fn new(level: Level, target: Target, program: &str, pid: u32) -> Self {
+    pub fn new(level: Level, target: LogTarget, program: &str, pid: u32) -> Self {
         Self::over(level, target, (program, pid), (Path::new(SYSLOG_SOCKET), Stderr::inherited()))
     }
 
     /// As [`Log::new`], with a syslog and a standard error output of the caller's.
     fn over(
         level: Level,
-        target: Target,
+        target: LogTarget,
         (program, pid): (&str, u32),
         (socket, stderr): (&Path, Stderr),
     ) -> Self {
@@ -158,9 +135,9 @@ impl Log {
         self.level = level;
     }
 
-    /// Sends lines elsewhere from now on. Also with the same target [`Target::Auto`] is decided
+    /// Sends lines elsewhere from now on. Also with the same target [`LogTarget::Auto`] is decided
     /// anew.
-    pub fn set_target(&mut self, now: Now, target: Target) {
+    pub fn set_target(&mut self, now: Now, target: LogTarget) {
         self.flush(now);
         self.lost += self.syslog.take().map_or(0, |s| s.abandoned());
         self.target = target;
@@ -174,10 +151,10 @@ impl Log {
     }
 
     fn open(&mut self) {
-        let wanted = self.target != Target::Stderr;
+        let wanted = self.target != LogTarget::Stderr;
         let syslog = wanted.then(|| Syslog::new(&self.socket));
         self.syslog =
-            syslog.filter(|s| s.is_open() || self.target == Target::Syslog).map(Lane::new);
+            syslog.filter(|s| s.is_open() || self.target == LogTarget::Syslog).map(Lane::new);
     }
 
     /// Errors of the start also go to where whoever starts the daemon looks, unless the journal
@@ -185,7 +162,7 @@ impl Log {
     fn reaches_stderr(&self, level: Level) -> bool {
         let Some(syslog) = &self.syslog else { return true };
         let stderr = self.stderr.outlet();
-        let also = self.target == Target::Auto && stderr.is_terminal();
+        let also = self.target == LogTarget::Auto && stderr.is_terminal();
         let twice = stderr.is_journal() && syslog.outlet().is_open();
         also || (!self.started && level == Level::Error && !twice)
     }

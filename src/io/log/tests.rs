@@ -41,7 +41,7 @@ impl Stage {
         socket
     }
 
-    fn log(&self, level: Level, target: Target, writer: OwnedFd) -> Log {
+    fn log(&self, level: Level, target: LogTarget, writer: OwnedFd) -> Log {
         let stderr = Stderr::over(writer, None);
         Log::over(level, target, ("vidstreamd", 4711), (&self.path(), stderr))
     }
@@ -70,7 +70,7 @@ fn heard(syslog: &UnixDatagram) -> Option<String> {
 fn syslog_gets_each_level_with_its_severity() {
     let (stage, writer) = Stage::new();
     let syslog = stage.syslog();
-    let mut log = stage.log(Level::Debug, Target::Auto, writer);
+    let mut log = stage.log(Level::Debug, LogTarget::Auto, writer);
     log.started();
     log.write(START, Level::Error, "a disk is full");
     log.write(START, Level::Warn, "a block is missing");
@@ -86,7 +86,7 @@ fn syslog_gets_each_level_with_its_severity() {
 #[test]
 fn without_a_syslog_lines_go_to_stderr_with_their_time() {
     let (stage, writer) = Stage::new();
-    let mut log = stage.log(Level::Info, Target::Auto, writer);
+    let mut log = stage.log(Level::Info, LogTarget::Auto, writer);
     log.write(START, Level::Info, "ready");
     log.write(START, Level::Debug, "not this");
     log.set_level(Level::Debug);
@@ -106,7 +106,7 @@ fn the_journal_behind_stderr_is_told_the_severity() {
     let named = format!("{}:{}", stat.st_dev, stat.st_ino);
     let stderr = Stderr::over(ours.into(), Some(&named));
     let nowhere = Path::new("/nonexistent/log");
-    let mut log = Log::over(Level::Info, Target::Auto, ("vidstreamd", 1), (nowhere, stderr));
+    let mut log = Log::over(Level::Info, LogTarget::Auto, ("vidstreamd", 1), (nowhere, stderr));
     log.write(START, Level::Warn, "a block is missing");
     log.write(START, Level::Info, "ready");
     drop(log);
@@ -119,7 +119,7 @@ fn the_journal_behind_stderr_is_told_the_severity() {
 fn errors_of_the_start_also_reach_stderr() {
     let (stage, writer) = Stage::new();
     let syslog = stage.syslog();
-    let mut log = stage.log(Level::Info, Target::Syslog, writer);
+    let mut log = stage.log(Level::Info, LogTarget::Syslog, writer);
     log.write(START, Level::Error, "port 6060 is taken");
     log.write(START, Level::Info, "listening");
     log.started();
@@ -132,7 +132,7 @@ fn errors_of_the_start_also_reach_stderr() {
 fn a_full_syslog_delays_nobody_and_its_losses_are_told_in_their_place() {
     let (stage, writer) = Stage::new();
     let syslog = stage.syslog();
-    let mut log = stage.log(Level::Info, Target::Syslog, writer);
+    let mut log = stage.log(Level::Info, LogTarget::Syslog, writer);
     log.started();
     let mut written = 0;
     while log.dropped() < 17 {
@@ -166,7 +166,7 @@ fn a_full_syslog_delays_nobody_and_its_losses_are_told_in_their_place() {
 fn a_syslog_that_was_restarted_is_opened_again_once_a_second() {
     let (stage, writer) = Stage::new();
     let syslog = stage.syslog();
-    let mut log = stage.log(Level::Info, Target::Auto, writer);
+    let mut log = stage.log(Level::Info, LogTarget::Auto, writer);
     log.write(START, Level::Info, "before");
     assert!(heard(&syslog).is_some());
     drop(syslog);
@@ -196,7 +196,7 @@ fn a_pipe_that_nobody_reads_delays_nobody() {
         let (mut stage, writer) = Stage::new();
         let stderr = if reopens { Stderr::over(writer, None) } else { Stderr::asked(writer) };
         let (names, path) = (("vidstreamd", 1), stage.path());
-        let mut log = Log::over(Level::Info, Target::Stderr, names, (&path, stderr));
+        let mut log = Log::over(Level::Info, LogTarget::Stderr, names, (&path, stderr));
         let text = "x".repeat(1000);
         let mut written = 0;
         while log.dropped() == 0 {
@@ -225,7 +225,7 @@ fn a_pipe_that_nobody_reads_delays_nobody() {
 #[test]
 fn a_reader_that_has_gone_is_counted() {
     let (stage, writer) = Stage::new();
-    let mut log = stage.log(Level::Info, Target::Stderr, writer);
+    let mut log = stage.log(Level::Info, LogTarget::Stderr, writer);
     drop(stage);
     for i in 0..=limits::LOG_WAITING_MAX {
         log.write(START, Level::Info, &format!("line {i}"));
@@ -239,7 +239,7 @@ fn a_reader_that_has_gone_is_counted() {
 fn the_last_lines_are_given_a_moment() {
     let (stage, writer) = Stage::new();
     let syslog = stage.syslog();
-    let mut log = stage.log(Level::Info, Target::Syslog, writer);
+    let mut log = stage.log(Level::Info, LogTarget::Syslog, writer);
     let mut written = 0;
     while log.deadline().is_none() {
         log.write(START, Level::Info, "a line");
@@ -260,11 +260,11 @@ fn the_last_lines_are_given_a_moment() {
 fn a_reload_moves_the_log() {
     let (stage, writer) = Stage::new();
     let syslog = stage.syslog();
-    let mut log = stage.log(Level::Info, Target::Stderr, writer);
+    let mut log = stage.log(Level::Info, LogTarget::Stderr, writer);
     log.write(START, Level::Info, "one");
-    log.set_target(START, Target::Syslog);
+    log.set_target(START, LogTarget::Syslog);
     log.write(START, Level::Info, "two");
-    log.set_target(START, Target::Stderr);
+    log.set_target(START, LogTarget::Stderr);
     log.write(START, Level::Info, "three");
     assert_eq!(heard(&syslog).unwrap(), "<30>vidstreamd[4711]: two");
     assert!(heard(&syslog).is_none());
