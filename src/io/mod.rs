@@ -1,1 +1,3 @@
-//! Under construction.
+//! What touches the world.
+
+pub mod library;
