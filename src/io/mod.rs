@@ -1,7 +1,3 @@
-//! Everything that touches the world, and nothing that decides: `daemon.rs` is the only caller.
+//! What touches the world.
 
-pub mod clock;
-pub mod descriptors;
-pub mod log;
-pub mod notify;
-pub mod signals;
+pub mod library;

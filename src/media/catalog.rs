@@ -127,7 +127,8 @@ impl Movie {
     }
 
     /// What findings call the movie as a whole.
-    fn shown(&self) -> String {
+    #[must_use]
+    pub fn shown(&self) -> String {
         let name = format!("{}.{}", self.place.stem, self.place.container.extension());
         shown(&self.place.folder, name.as_bytes())
     }
@@ -193,7 +194,7 @@ impl Catalog {
     /// Names the movies and sets aside what cannot be told apart or is too much. Of two with the
     /// same stem and container the one whose directory sorts first stays.
     #[must_use]
-    pub fn new(mut movies: Vec<Movie>) -> (Self, Vec<Finding>) {
+    pub fn new(mut movies: Vec<Movie>) -> (Self, Findings) {
         let mut findings = Findings::default();
         movies.sort_by(|a, b| a.place.key().cmp(&b.place.key()));
         keep_first(&mut movies, &mut findings, |a, b| {
@@ -208,7 +209,7 @@ impl Catalog {
         }
         movies.sort_by(|a, b| a.name.cmp(&b.name));
         keep_first(&mut movies, &mut findings, |a, b| a.name == b.name);
-        (Self { movies: movies.into_iter().map(Rc::new).collect() }, findings.into_vec())
+        (Self { movies: movies.into_iter().map(Rc::new).collect() }, findings)
     }
 
     /// All of them, by name.
@@ -290,7 +291,7 @@ mod tests {
             movie("c", "clock", Container::Ts),
             movie("a", "bars", Container::Mkv),
         ]);
-        assert_eq!(findings, []);
+        assert_eq!(findings.into_vec(), []);
         assert_eq!(names(&catalog), ["bars.mkv", "bars.mp4", "clock"]);
         assert_eq!(catalog.find("bars").unwrap().container(), Container::Mkv);
         assert_eq!(catalog.find("bars.mp4").unwrap().path(2).as_deref(), Some("b/bars_00002.mp4"));
@@ -305,7 +306,7 @@ mod tests {
         assert_eq!(names(&catalog), ["x"]);
         assert_eq!(catalog.find("x").unwrap().path(0).as_deref(), Some("x_00000.mkv"));
         let expected = Finding::Duplicate { path: "b/x.mkv".into(), kept: "x.mkv".into() };
-        assert_eq!(findings, [expected]);
+        assert_eq!(findings.into_vec(), [expected]);
     }
 
     #[test]
@@ -315,7 +316,7 @@ mod tests {
             movie("b", "x", Container::Mp4),
             movie("c", "x.mp4", Container::Mkv),
         ]);
-        assert_eq!((names(&catalog), findings.len()), (vec!["x.mkv", "x.mp4"], 1));
+        assert_eq!((names(&catalog), findings.into_vec().len()), (vec!["x.mkv", "x.mp4"], 1));
         let (catalog, _) = Catalog::new(vec![movie("c", "x.mp4", Container::Mkv)]);
         assert!(catalog.find("x").is_none());
     }

@@ -99,6 +99,8 @@ pub enum Odd {
     DirectoryAsBlock,
     /// A directory inside a movie's directory.
     TooDeep,
+    /// A directory beyond [`limits::LIBRARY_FOLDERS_MAX`].
+    TooManyFolders,
     /// A pipe, socket or device.
     Special,
     /// A link that leads out of the library or nowhere.
@@ -131,8 +133,6 @@ pub enum Bound {
     Movies,
     /// [`limits::LIBRARY_BLOCKS_MAX`].
     Blocks,
-    /// [`limits::LIBRARY_FOLDERS_MAX`].
-    Folders,
 }
 
 /// `name` inside `folder`, as one harmless line.
@@ -190,6 +190,7 @@ impl fmt::Display for Odd {
             Self::FarNumber => "left out: its number is too far from the movie's first block",
             Self::DirectoryAsBlock => "not a block but a directory",
             Self::TooDeep => "not read: only one level of directories is; move it up",
+            Self::TooManyFolders => "not read: a library has at most 20000 directories",
             Self::Special => "not a block but a pipe, socket or device; remove it",
             Self::LinkOut => "not followed: the link leads out of the library or nowhere",
         })
@@ -221,7 +222,6 @@ impl fmt::Display for Bound {
         let (most, what) = match self {
             Self::Movies => (limits::MOVIES_MAX, "movies"),
             Self::Blocks => (limits::LIBRARY_BLOCKS_MAX, "blocks"),
-            Self::Folders => (limits::LIBRARY_FOLDERS_MAX, "directories"),
         };
         write!(f, "a library has at most {most} {what}")
     }
@@ -245,7 +245,7 @@ impl Finding {
     }
 }
 
-/// Findings in the order in which they were made: of each kind the first
+/// Findings while they are collected: of each kind the first
 /// [`limits::FINDINGS_SHOWN_MAX`], the others counted.
 #[derive(Clone, Default, Debug)]
 pub struct Findings {
@@ -257,21 +257,30 @@ impl Findings {
     /// Adds one.
     pub fn push(&mut self, finding: Finding) {
         let (at, kind) = finding.kind();
-        let (count, name) = &mut self.counts[at];
-        *name = kind;
-        *count += match finding {
-            Finding::More { count, .. } => count,
-            _ => 1,
-        };
-        let named = usize::try_from(*count).is_ok_and(|n| n <= limits::FINDINGS_SHOWN_MAX);
-        if named && !matches!(finding, Finding::More { .. }) {
+        let count = &mut self.counts[at];
+        *count = (count.0 + 1, kind);
+        if count.0 <= limits::FINDINGS_SHOWN_MAX as u64 {
             self.named.push(finding);
         }
     }
 
-    /// How many of a kind are known but not named, then the list that people read.
+    /// Adds all of another collection.
+    pub fn absorb(&mut self, mut other: Self) {
+        for finding in other.named {
+            other.counts[finding.kind().0].0 -= 1;
+            self.push(finding);
+        }
+        for (mine, (count, kind)) in self.counts.iter_mut().zip(other.counts) {
+            if count > 0 {
+                *mine = (mine.0 + count, kind);
+            }
+        }
+    }
+
+    /// The list that people read: by kind, then by name, then how many are not named.
     #[must_use]
     pub fn into_vec(mut self) -> Vec<Finding> {
+        self.named.sort_by_cached_key(|f| (f.kind().0, f.to_string()));
         for (count, kind) in self.counts {
             let count = count.saturating_sub(limits::FINDINGS_SHOWN_MAX as u64);
             if count > 0 {
@@ -306,8 +315,11 @@ mod tests {
             findings.push(Finding::Gap { movie: "m".into(), first, last: first });
         }
         findings.push(Finding::Empty { path: "e".into() });
-        let list = findings.into_vec();
+        let mut all = Findings::default();
+        all.push(Finding::Gap { movie: "a".into(), first: 1, last: 1 });
+        all.absorb(findings);
+        let list = all.into_vec();
         assert_eq!(list.len(), limits::FINDINGS_SHOWN_MAX + 2);
-        assert_eq!(list.last(), Some(&Finding::More { kind: "gaps in movies", count: 5 }));
+        assert_eq!(list.last(), Some(&Finding::More { kind: "gaps in movies", count: 6 }));
     }
 }

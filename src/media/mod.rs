@@ -5,6 +5,7 @@
 use core::time::Duration;
 
 pub mod catalog;
+pub mod duration;
 pub mod finding;
 pub mod folder;
 pub mod index;

@@ -62,7 +62,9 @@ pub fn sniff(head: &[u8]) -> Option<Container> {
 fn is_mkv(head: &[u8]) -> bool {
     let Some(rest) = head.strip_prefix(&[0x1a, 0x45, 0xdf, 0xa3]) else { return false };
     let Some(at) = rest.windows(2).position(|w| w == [0x42, 0x82]) else { return true };
-    let doctype = rest.get(at + 3..).unwrap_or_default();
+    // Its size takes as many bytes as it has leading zeros, and one.
+    let size_bytes = rest.get(at + 2).map_or(0, |b| b.leading_zeros() as usize + 1);
+    let doctype = rest.get(at + 2 + size_bytes..).unwrap_or_default();
     doctype.is_empty() || doctype.starts_with(b"matroska") || doctype.starts_with(b"webm")
 }
 
@@ -98,6 +100,8 @@ mod tests {
         assert_eq!(sniff(&ebml(b"webm")), Some(Container::Mkv));
         assert_eq!(sniff(&[0x1a, 0x45, 0xdf, 0xa3]), Some(Container::Mkv));
         assert_eq!(sniff(&ebml(b"other")), None);
+        let long_size = [&ebml(b"")[..11], b"\x40\x08matroska"].concat();
+        assert_eq!(sniff(&long_size), Some(Container::Mkv));
         for kind in [b"ftyp", b"styp", b"moov", b"moof"] {
             assert_eq!(sniff(&[&[0, 0, 0, 0x18], &kind[..]].concat()), Some(Container::Mp4));
         }

@@ -97,12 +97,12 @@ fn what_is_no_block_is_reported_by_name() {
     assert_eq!(
         brief,
         [
-            "f/a\\x07.ts: not a block: ",
             "f/\\xff_0.ts: not a block:",
+            "f/a\\x07.ts: not a block: ",
+            "f/film.mkv: not a block (",
+            "f/m_9999999.mkv: left out",
             "f/pipe_0.ts: not a block ",
             "f/m_00000.mkv: left out, ",
-            "f/m_9999999.mkv: left out",
-            "f/film.mkv: not a block (",
         ]
         .map(|s| &s[..24])
     );

@@ -1,0 +1,106 @@
+//! Matroska (RFC 9559): the Segment's Info has `TimestampScale` and `Duration`.
+
+use core::time::Duration;
+
+use super::Pieces;
+
+const SEGMENT: u32 = 0x1853_8067;
+const INFO: u32 = 0x1549_a966;
+const CLUSTER: u32 = 0x1f43_b675;
+const TIMESTAMP_SCALE: u32 = 0x2a_d7b1;
+const DURATION: u32 = 0x4489;
+/// The scale where none is written: milliseconds.
+const SCALE_DEFAULT: u64 = 1_000_000;
+/// Bytes of an Info element that are looked at.
+const INFO_BYTES_MAX: usize = 4_096;
+/// The longest element head: a 4-byte identifier and an 8-byte size.
+const HEAD_BYTES_MAX: usize = 12;
+
+/// An element's head (RFC 8794, 4 to 6).
+struct Element {
+    id: u32,
+    /// Bytes of the head itself.
+    head: usize,
+    /// Bytes after it; nothing when the size is unknown.
+    size: Option<u64>,
+}
+
+pub(super) fn duration(pieces: &mut Pieces<'_>) -> Option<Duration> {
+    let (ebml, at) = element(pieces, 0)?;
+    let (segment, mut at) = element(pieces, at.checked_add(ebml.size?)?)?;
+    if segment.id != SEGMENT {
+        return None;
+    }
+    // Bounded by the reads that `pieces` has left.
+    loop {
+        let (child, body) = element(pieces, at)?;
+        match child.id {
+            INFO => return info(pieces, body, child.size?),
+            CLUSTER => return None,
+            _ => at = body.checked_add(child.size?)?,
+        }
+    }
+}
+
+/// The element at an offset, and where its body begins.
+fn element(pieces: &mut Pieces<'_>, at: u64) -> Option<(Element, u64)> {
+    let mut head = [0; HEAD_BYTES_MAX];
+    let count = pieces.some(at, &mut head)?;
+    let element = parse(&head[..count])?;
+    let body = at.checked_add(element.head as u64)?;
+    Some((element, body))
+}
+
+fn info(pieces: &mut Pieces<'_>, at: u64, size: u64) -> Option<Duration> {
+    let mut bytes = [0; INFO_BYTES_MAX];
+    let wanted = usize::try_from(size).ok().filter(|s| *s <= INFO_BYTES_MAX)?;
+    let count = pieces.some(at, &mut bytes[..wanted])?;
+    let (mut rest, mut scale, mut lasts) = (&bytes[..count], SCALE_DEFAULT, None);
+    while !rest.is_empty() {
+        let child = parse(rest)?;
+        let end = child.head.checked_add(usize::try_from(child.size?).ok()?)?;
+        let body = rest.get(child.head..end)?;
+        match child.id {
+            TIMESTAMP_SCALE => scale = unsigned(body)?,
+            DURATION => lasts = float(body),
+            _ => {}
+        }
+        rest = &rest[end..];
+    }
+    // Both are exact: a scale has far less than 2^32 nanoseconds, a float holds such products.
+    let nanoseconds = lasts? * f64::from(u32::try_from(scale).ok()?);
+    Duration::try_from_secs_f64(nanoseconds / 1e9).ok()
+}
+
+fn parse(bytes: &[u8]) -> Option<Element> {
+    let (id, id_len) = id(bytes)?;
+    let (size, size_len) = size(bytes.get(id_len..)?)?;
+    Some(Element { id, head: id_len + size_len, size })
+}
+
+/// An identifier keeps its length marker.
+fn id(bytes: &[u8]) -> Option<(u32, usize)> {
+    let len = bytes.first()?.leading_zeros() as usize + 1;
+    let id = (len <= 4).then(|| bytes.get(..len))??;
+    Some((id.iter().fold(0, |id, b| id << 8 | u32::from(*b)), len))
+}
+
+/// A size loses its length marker; all ones after it mean unknown.
+fn size(bytes: &[u8]) -> Option<(Option<u64>, usize)> {
+    let len = bytes.first()?.leading_zeros() as usize + 1;
+    let raw = unsigned((len <= 8).then(|| bytes.get(..len))??)?;
+    let most = (1_u64 << (7 * len)) - 1;
+    let size = raw & most;
+    Some(((size != most).then_some(size), len))
+}
+
+fn unsigned(bytes: &[u8]) -> Option<u64> {
+    (bytes.len() <= 8).then(|| bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
+}
+
+fn float(bytes: &[u8]) -> Option<f64> {
+    match *bytes {
+        [a, b, c, d] => Some(f32::from_be_bytes([a, b, c, d]).into()),
+        _ => bytes.try_into().ok().map(f64::from_be_bytes),
+    }
+}
