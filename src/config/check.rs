@@ -102,7 +102,7 @@ impl Check<'_, '_> {
     }
 
     fn suits_role(&mut self, raw: &Raw, role: Role, role_at: usize) {
-        let word = value::word_of(role);
+        let word = role.name();
         for Use { name, roles, needed, because } in USES {
             let label = if *name == "source" { (*name).to_owned() } else { keys::header(name) };
             match place_of(raw, name) {
@@ -494,8 +494,8 @@ impl Check<'_, '_> {
             return None;
         };
         let read = match given.get_ref().len() {
-            0 => Err(", and this is empty".to_owned()),
-            n if n > most => Err(format!(", and this has {n}")),
+            0 => Err("; this is empty".to_owned()),
+            n if n > most => Err(format!("; this has {n}")),
             _ => Ok(given.get_ref()),
         };
         self.good(key, given, read)

@@ -189,6 +189,14 @@ pub enum Role {
     Client,
 }
 
+impl Role {
+    /// The word for it in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        value::word_of(self)
+    }
+}
+
 /// `[log]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Log {
@@ -207,6 +215,17 @@ pub enum LogTarget {
     Syslog,
     /// Standard error only.
     Stderr,
+}
+
+impl LogTarget {
+    /// Every target, the default first.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Syslog, Self::Stderr];
+
+    /// The word for it in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        value::word_of(self)
+    }
 }
 
 /// `[library]`: the movies.
@@ -331,7 +350,7 @@ impl Control {
     /// Where the socket is when the configuration does not say; `vidstream ctl` looks there too.
     #[must_use]
     pub fn default_socket(role: Role, environment: &Environment) -> PathBuf {
-        let file = format!("{}.sock", value::word_of(role));
+        let file = format!("{}.sock", role.name());
         let runtime = environment.runtime_directory.as_deref();
         let runtime = runtime.and_then(|several| std::env::split_paths(several).next());
         let session = environment.xdg_runtime_dir.clone();

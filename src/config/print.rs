@@ -66,7 +66,7 @@ impl Rows {
 }
 
 fn top(config: &Config) -> Rows {
-    Rows::of("").with("role", word_of(config.role)).maybe("source", config.source.as_ref().map(url))
+    Rows::of("").with("role", config.role.name()).maybe("source", config.source.as_ref().map(url))
 }
 
 fn url(source: &Source) -> String {
@@ -76,7 +76,7 @@ fn url(source: &Source) -> String {
 }
 
 fn log(log: &Log) -> Rows {
-    Rows::of("log").with("level", word_of(log.level)).with("target", word_of(log.target))
+    Rows::of("log").with("level", log.level.name()).with("target", log.target.name())
 }
 
 fn library(library: &Library) -> Rows {

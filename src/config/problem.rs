@@ -169,7 +169,7 @@ fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
         return None;
     }
     let lower = word.to_lowercase();
-    let wrong_max = (word.chars().count() / 3).max(1);
+    let wrong_max = word.chars().count().div_ceil(3).max(1);
     known
         .into_iter()
         .filter(|k| k.len().abs_diff(word.len()) <= 4 * wrong_max && k.len() <= COMPARED_BYTES_MAX)

@@ -4,6 +4,7 @@
 //! serde stops at the first fault, and an operator wants them all. So each key is first read alone:
 //! what fails is reported and left out, and the rest is read together.
 
+use core::fmt::Debug;
 use core::ops::Range;
 
 use serde::Deserialize;
@@ -62,9 +63,9 @@ impl<T: Keys> Table<T> {
 }
 
 /// What every table of keys can do: be read, and be empty.
-pub(super) trait Keys: DeserializeOwned + Default {}
+pub(super) trait Keys: DeserializeOwned + Default + Debug {}
 
-impl<T: DeserializeOwned + Default> Keys for T {}
+impl<T: DeserializeOwned + Default + Debug> Keys for T {}
 
 #[derive(Clone, Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]

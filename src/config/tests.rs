@@ -1,1 +1,428 @@
+//! Properties of the whole: no text makes the reader panic, what is printed is read as the same
+//! configuration, and a reload plan and the configuration that it leads to agree.
 
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SERVER: &str = include_str!("../../etc/server.toml");
+const CLIENT: &str = include_str!("../../etc/client.toml");
+
+fn place() -> Place {
+    let environment = Environment { uid: 1000, ..Environment::default() };
+    Place { file: "x.toml".into(), directory: "/srv/tv".into(), environment }
+}
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, &place())
+}
+
+fn server() -> Config {
+    read(SERVER).unwrap()
+}
+
+fn client() -> Config {
+    read(CLIENT).unwrap()
+}
+
+// Any text.
+
+/// What must hold for every text: a configuration that can be printed, or faults that are sorted,
+/// lie in the file and are safe to show.
+fn check_outcome(text: &str) {
+    match read(text) {
+        Ok(config) => assert_eq!(read(&print(&config)), Ok(config)),
+        Err(error) => {
+            let problems = error.problems();
+            assert!(!problems.is_empty() && problems.len() <= limits::CONFIG_PROBLEMS_MAX);
+            assert!(problems.is_sorted_by_key(|p| (p.line, p.column)));
+            let lines = text.matches('\n').count() + 1;
+            for problem in problems {
+                assert!((1..=lines).contains(&problem.line) && problem.column > 0, "{problem}");
+                assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+            }
+        }
+    }
+}
+
+/// Words of the language in any order come much further than random letters.
+fn word() -> impl Strategy<Value = String> {
+    let names = KEYS.iter().flat_map(|k| [k.name.to_owned(), format!("{} = ", k.name)]);
+    let tables = keys::TABLES.iter().map(|t| format!("\n{}\n", keys::header(t)));
+    let values = KEYS
+        .iter()
+        .filter_map(|k| k.default)
+        .flat_map(|d| [d.to_owned(), format!("\"{d}\"\n"), format!("[\"{d}\", ")]);
+    let marks =
+        ["\n", "\"", "'", "[", "]", "{", "}", "=", ".", ",", "#", " ", "\0", "\u{1b}", "-1"];
+    let marks = marks.map(str::to_owned);
+    let words: Vec<_> = names.chain(tables).chain(values).chain(marks).collect();
+    prop_oneof![9 => proptest::sample::select(words), 1 => any::<String>()]
+}
+
+proptest! {
+    #[test]
+    fn no_text_at_all_is_too_much(text in any::<String>()) {
+        check_outcome(&text);
+    }
+
+    #[test]
+    fn no_order_of_words_is_too_much(words in proptest::collection::vec(word(), 0..40)) {
+        check_outcome(&words.concat());
+    }
+
+    #[test]
+    fn no_damage_to_a_file_is_too_much(
+        is_server in any::<bool>(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), 0..20usize, word()), 1..4),
+    ) {
+        let mut text: Vec<char> = if is_server { SERVER } else { CLIENT }.chars().collect();
+        for (place, removed, inserted) in damage {
+            let from = place.index(text.len() + 1);
+            let to = (from + removed).min(text.len());
+            text.splice(from..to, inserted.chars());
+            text.push('\n');
+        }
+        check_outcome(&text.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn no_bytes_are_too_much(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let error = Config::parse_bytes(&bytes, &place());
+        prop_assert!(error.is_err(), "no configuration is that short: {bytes:?}");
+    }
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    for text in ["[".repeat(100_000), "a.".repeat(100_000), format!("a = {}", "[".repeat(100_000))]
+    {
+        check_outcome(&text);
+    }
+}
+
+#[test]
+fn a_flood_of_faults_is_counted() {
+    let flood: String = (0..20_000).map(|i| format!("key_{i} = 1\n")).collect();
+    let error = read(&flood).unwrap_err();
+    assert_eq!(error.problems().len(), limits::CONFIG_PROBLEMS_MAX);
+    assert_eq!(error.more(), 20_001 - limits::CONFIG_PROBLEMS_MAX);
+}
+
+// Any configuration.
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9 '\"\\\\#=\u{fc}\u{202e}._-]{1,30}"
+}
+
+fn path() -> impl Strategy<Value = PathBuf> {
+    "(/[a-z '\"\\\\\u{fc}-]{1,8}){1,3}".prop_map(PathBuf::from)
+}
+
+fn address(port: u16) -> impl Strategy<Value = SocketAddr> {
+    (any::<[u8; 4]>(), any::<[u16; 8]>(), any::<bool>())
+        .prop_map(move |(v4, v6, is_v4)| if is_v4 { (v4, port).into() } else { (v6, port).into() })
+}
+
+fn millis(from: u64, to: u64) -> impl Strategy<Value = Duration> {
+    (from..=to).prop_map(Duration::from_millis)
+}
+
+fn word_value<T: value::Words + core::fmt::Debug>() -> impl Strategy<Value = T> {
+    proptest::sample::select(T::WORDS).prop_map(|(_, value)| value)
+}
+
+fn allow() -> impl Strategy<Value = Allow> {
+    let net = (any::<[u8; 4]>(), 0..=32u8).prop_map(|(address, length)| {
+        Allow::Net(IpNet::new(address.into(), length).expect("at most 32").trunc())
+    });
+    prop_oneof![Just(Allow::Loopback), Just(Allow::Private), Just(Allow::Attached), net]
+}
+
+fn channels() -> impl Strategy<Value = Vec<Channel>> {
+    let playlist = proptest::collection::vec(text(), 1..4);
+    let epoch = (0..limits::EPOCH_END.0).prop_map(Wall);
+    let filler = proptest::option::of(text());
+    let channel = (text(), playlist, any::<bool>(), epoch, filler, 1..=limits::CONNS_MAX).prop_map(
+        |(name, playlist, repeat, epoch, filler, max_clients)| Channel {
+            number: 0,
+            name,
+            playlist,
+            repeat,
+            epoch,
+            filler,
+            max_clients,
+        },
+    );
+    proptest::collection::vec(channel, 1..4).prop_map(|mut channels| {
+        channels.iter_mut().enumerate().for_each(|(i, c)| c.number = i);
+        channels
+    })
+}
+
+fn tv() -> impl Strategy<Value = Tv> {
+    let most = limits::CONNS_MAX;
+    let allow = proptest::collection::vec(allow(), 1..4);
+    (address(6060), 1024..=u16::MAX, allow, 1..=most, 1..=most, millis(0, 5_000)).prop_map(
+        |(listen, callback_port, callback_allow, max_clients, commands_max, join_pause)| Tv {
+            listen,
+            callback_port,
+            callback_allow,
+            max_clients,
+            commands_max,
+            join_pause,
+        },
+    )
+}
+
+fn http() -> impl Strategy<Value = Http> {
+    (address(6080), 1..=limits::CONNS_MAX, 0..=limits::CONNS_MAX).prop_map(
+        |(listen, connections_max, per_address_max)| Http {
+            listen,
+            connections_max,
+            per_address_max,
+        },
+    )
+}
+
+fn source() -> impl Strategy<Value = Source> {
+    let host = prop_oneof!["[a-z0-9._-]{1,20}", any::<[u16; 8]>().prop_map(ipv6_text)];
+    (host, 1..=u16::MAX, 0..=9u8).prop_map(|(host, port, channel)| Source { host, port, channel })
+}
+
+fn ipv6_text(address: [u16; 8]) -> String {
+    std::net::Ipv6Addr::from(address).to_string()
+}
+
+fn library() -> impl Strategy<Value = Library> {
+    (path(), millis(100, 60_000), word_value()).prop_map(
+        |(directory, block_duration, durations)| Library { directory, block_duration, durations },
+    )
+}
+
+fn receive() -> impl Strategy<Value = Receive> {
+    (address(9091), millis(100, 60_000)).prop_map(|(listen, period)| Receive { listen, period })
+}
+
+fn store() -> impl Strategy<Value = Store> {
+    (path(), 0..=limits::KEEP_BLOCKS_MAX)
+        .prop_map(|(directory, keep_blocks)| Store { directory, keep_blocks })
+}
+
+/// Every valid configuration: all tables, and then only those that the role uses.
+fn config() -> impl Strategy<Value = Config> {
+    let log = (word_value(), word_value()).prop_map(|(level, target)| Log { level, target });
+    let control = path().prop_map(|socket| Control { socket });
+    let always = (word_value::<Role>(), log);
+    let needed = (source(), library(), channels(), receive());
+    let maybe = (tv(), store(), http(), control, any::<[bool; 4]>());
+    (always, needed, maybe).prop_map(|((role, log), needed, maybe)| {
+        let (source, library, channels, receive) = needed;
+        let (tv, store, http, control, on) = maybe;
+        let server = role == Role::Server;
+        Config {
+            role,
+            source: (!server).then_some(source),
+            log,
+            library: server.then_some(library),
+            channels: if server { channels } else { Vec::new() },
+            tv: (role != Role::Client && on[0]).then_some(tv),
+            receive: (!server).then_some(receive),
+            store: (role == Role::Client && on[1]).then_some(store),
+            http: on[2].then_some(http),
+            control: on[3].then_some(control),
+            origin: Origin::default(),
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_is_read_as_the_same(config in config()) {
+        prop_assert_eq!(read(&print(&config)), Ok(config));
+    }
+
+    #[test]
+    fn after_a_reload_only_what_needs_a_restart_is_left(old in config(), new in config()) {
+        let now = apply(&old, &new);
+        prop_assert!(!plan(&old, &now).needs_restart());
+        let left = plan(&now, &new);
+        prop_assert!(left.changes.iter().all(|c| c.apply == Apply::Restart), "{}", left);
+        let live = plan(&old, &new).changes.into_iter().filter(|c| c.apply == Apply::Live).count();
+        prop_assert_eq!(plan(&old, &now).changes.len(), live);
+        prop_assert_eq!(read(&print(&now)), Ok(now), "what is in force is valid");
+    }
+
+    #[test]
+    fn a_plan_is_empty_when_nothing_differs(config in config()) {
+        prop_assert!(plan(&config, &config.clone()).is_empty());
+        prop_assert_eq!(&apply(&config, &config), &config);
+    }
+}
+
+// Reload plans by example.
+
+#[test]
+fn a_plan_names_each_key_with_its_old_and_new_value() {
+    let (old, mut new) = (server(), server());
+    new.tv.as_mut().unwrap().max_clients = 32;
+    new.channels[0].name = "Uhr".to_owned();
+    new.channels[0].filler = None;
+    new.channels[1].playlist.pop();
+    new.log.level = Level::Debug;
+    let lines = plan(&old, &new).log_lines();
+    assert_eq!(
+        lines,
+        [
+            "reload: [log] level: info -> debug",
+            "reload: [[channel]] 0 name: Clock -> Uhr",
+            "reload: [[channel]] 0 filler: bars.mkv -> none",
+            "reload: [[channel]] 1 playlist: [\"bars.mkv\", \"bars.mp4\", \"clock\"] -> \
+             [\"bars.mkv\", \"bars.mp4\"]",
+            "reload: [tv] max_clients: 64 -> 32",
+        ]
+    );
+    assert_eq!(apply(&old, &new), new);
+    assert!(!plan(&old, &new).needs_restart());
+}
+
+#[test]
+fn a_channel_that_comes_or_goes_is_one_change() {
+    let (old, mut new) = (server(), server());
+    new.channels.pop();
+    new.http = None;
+    let lines = plan(&old, &new).log_lines();
+    assert_eq!(
+        lines,
+        [
+            "reload: [[channel]] 1: number 1, name Bars, playlist [\"bars.mkv\", \"bars.mp4\", \
+             \"clock\"], repeat true, epoch 2026-01-01T00:00:00Z, max_clients 32 -> none",
+            "reload: [http]: listen 127.0.0.1:6080, connections_max 10000, per_address_max 0 -> \
+             none",
+        ]
+    );
+    let back = plan(&new, &old);
+    assert!(back.changes.iter().all(|c| c.old == "none" && c.apply == Apply::Live), "{back}");
+}
+
+#[test]
+fn what_needs_a_restart_keeps_its_old_value() {
+    let (old, mut new) = (client(), client());
+    new.source.as_mut().unwrap().channel = 7;
+    new.receive.as_mut().unwrap().listen.set_port(9092);
+    new.receive.as_mut().unwrap().period = Duration::from_secs(4);
+    let plan = plan(&old, &new);
+    assert_eq!(
+        plan.to_string(),
+        "reload: source: tv://127.0.0.1:6060/0 -> tv://127.0.0.1:6060/7 needs a restart\n\
+         reload: [receive] listen: 127.0.0.1:9091 -> 127.0.0.1:9092 needs a restart\n\
+         reload: [receive] period: 2s -> 4s"
+    );
+    let now = apply(&old, &new);
+    assert_eq!(now.source, old.source);
+    let receive = now.receive.unwrap();
+    assert_eq!((receive.listen.port(), receive.period), (9091, Duration::from_secs(4)));
+}
+
+#[test]
+fn a_new_role_waits_with_all_that_it_brings() {
+    let (old, mut new) = (server(), client());
+    new.log.level = Level::Warn;
+    let plan = plan(&old, &new);
+    let lines = plan.log_lines();
+    assert_eq!(lines[0], "reload: role: server -> client needs a restart");
+    assert_eq!(lines[2], "reload: [log] level: info -> warn");
+    let live: Vec<_> = plan.changes.iter().filter(|c| c.apply == Apply::Live).collect();
+    assert_eq!(live.len(), 1, "{live:?}");
+    assert_eq!(apply(&old, &new), Config { log: new.log, ..old });
+}
+
+#[test]
+fn foreign_text_in_a_plan_is_harmless() {
+    let (old, mut new) = (server(), server());
+    new.channels[0].name = "\u{202e}kcolc".to_owned();
+    let line = plan(&old, &new).to_string();
+    assert_eq!(line, "reload: [[channel]] 0 name: Clock -> \\xe2\\x80\\xaekcolc");
+}
+
+// Defaults.
+
+const LEAST_SERVER: &str = "role = \"server\"\n[library]\ndirectory = \"m\"\n\
+     [[channel]]\nnumber = 0\nname = \"A\"\nplaylist = [\"a\"]\n";
+
+#[test]
+fn a_table_that_is_left_out_is_off() {
+    let config = read(LEAST_SERVER).unwrap();
+    assert_eq!((config.tv, config.http, config.control), (None, None, None));
+    assert_eq!(config.log, Log { level: Level::Info, target: LogTarget::Auto });
+    assert_eq!(config.channels[0].max_clients, 64);
+    assert_eq!(config.channels[0].epoch, Wall(0));
+    assert!(config.channels[0].repeat);
+}
+
+#[test]
+fn a_channel_has_the_clients_of_its_tv_server() {
+    let config = read(&format!("{LEAST_SERVER}[tv]\nmax_clients = 7\n")).unwrap();
+    assert_eq!(config.channels[0].max_clients, 7);
+    assert_eq!(config.tv.map(|tv| tv.callback_allow.len()), Some(3));
+}
+
+#[test]
+fn channels_may_stand_in_any_order() {
+    let second = "[[channel]]\nnumber = 1\nname = \"B\"\nplaylist = [\"b\"]\n";
+    let config = read(&LEAST_SERVER.replace("[[channel]]", &format!("{second}[[channel]]")));
+    let names: Vec<_> = config.unwrap().channels.into_iter().map(|c| c.name).collect();
+    assert_eq!(names, ["A", "B"]);
+}
+
+#[test]
+fn every_default_is_one_that_the_key_takes() {
+    for table in keys::TABLES.iter().filter(|t| **t != "channel") {
+        let default = |key: &Key| match (key.default, key.kind) {
+            (None, _) => String::new(),
+            (Some(d), Kind::Number(..) | Kind::Port(..)) => format!("{} = {d}\n", key.name),
+            (Some(d), Kind::Networks) => {
+                format!("{} = [\"{}\"]\n", key.name, d.replace(' ', "\", \""))
+            }
+            (Some(d), _) => format!("{} = \"{d}\"\n", key.name),
+        };
+        let keys = KEYS.iter().filter(|k| k.table == *table).map(default).collect::<String>();
+        let error = read(&format!("[{table}]\n{keys}")).unwrap_err().to_string();
+        assert!(!error.contains(" = "), "{keys}{error}");
+    }
+}
+
+#[test]
+fn the_control_socket_follows_the_environment() {
+    let at = |runtime: Option<&str>, session: Option<&str>, uid| {
+        let environment = Environment {
+            runtime_directory: runtime.map(PathBuf::from),
+            xdg_runtime_dir: session.map(PathBuf::from),
+            uid,
+        };
+        Control::default_socket(Role::Relay, &environment).to_str().unwrap().to_owned()
+    };
+    let (run, user) = (Some("/run/a:/run/b"), Some("/run/user/7"));
+    assert_eq!(at(run, user, 0), "/run/a/control.sock");
+    assert_eq!(at(None, user, 0), "/run/user/7/vidstreamd/relay.sock");
+    assert_eq!(at(Some(""), Some("relative"), 0), "/run/vidstreamd/relay.sock");
+    assert_eq!(at(None, None, 7), "/tmp/vidstreamd-7/relay.sock");
+}
+
+#[test]
+fn paths_begin_at_the_file() {
+    let config = read(&LEAST_SERVER.replace("\"m\"", "\"./m/\"")).unwrap();
+    assert_eq!(config.library.unwrap().directory.to_str(), Some("/srv/tv/m"));
+    let config = read(&LEAST_SERVER.replace("\"m\"", "\"/m\"")).unwrap();
+    assert_eq!(config.library.unwrap().directory.to_str(), Some("/m"));
+}
+
+#[test]
+fn listeners_on_port_0_never_collide() {
+    let both = "[tv]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n";
+    assert!(read(&format!("{LEAST_SERVER}{both}")).is_ok());
+}

@@ -63,8 +63,8 @@ pub(super) fn word_of<T: Words + PartialEq>(value: T) -> &'static str {
 /// A name: not empty, not too long, nothing that could drive a terminal.
 pub(super) fn name(text: &str, bytes_max: usize) -> Result<String, Wrong> {
     match text {
-        "" => Err(", and this is empty".to_owned()),
-        _ if text.len() > bytes_max => Err(format!(", and this has {}", text.len())),
+        "" => Err("; this is empty".to_owned()),
+        _ if text.len() > bytes_max => Err(format!("; this has {}", text.len())),
         _ if text.chars().any(char::is_control) => Err(", without control characters".to_owned()),
         _ => Ok(text.to_owned()),
     }
@@ -94,7 +94,7 @@ pub(super) fn span(text: &str, kind: Kind) -> Result<Duration, Wrong> {
     match humantime::parse_duration(text) {
         Ok(span) if (least..=most).contains(&span) => Ok(span),
         Ok(_) => Err(String::new()),
-        Err(_) if text.parse::<f64>().is_ok() => Err(", and the unit is missing".to_owned()),
+        Err(_) if text.parse::<f64>().is_ok() => Err("; the unit is missing".to_owned()),
         Err(_) => Err(String::new()),
     }
 }
@@ -102,13 +102,13 @@ pub(super) fn span(text: &str, kind: Kind) -> Result<Duration, Wrong> {
 /// A path, seen from the directory of the file.
 pub(super) fn path(text: &str, directory: &Path) -> Result<PathBuf, Wrong> {
     if text.is_empty() {
-        return Err(", and this is empty".to_owned());
+        return Err("; this is empty".to_owned());
     }
     // Through the components, so that "./a" and "a/" are what "a" is. ".." stays: behind a link it
     // is not what it seems.
     let path: PathBuf = directory.join(text).components().collect();
     match path.to_str() {
-        None => Err(", and the directory of the file is not UTF-8".to_owned()),
+        None => Err("; the directory of the file is not UTF-8".to_owned()),
         Some(whole) if whole.chars().any(char::is_control) => {
             Err(", without control characters".to_owned())
         }
@@ -119,7 +119,7 @@ pub(super) fn path(text: &str, directory: &Path) -> Result<PathBuf, Wrong> {
 /// An address to listen on.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, Wrong> {
     text.parse().map_err(|_| match text.parse::<IpAddr>() {
-        Ok(_) => ", and the port is missing".to_owned(),
+        Ok(_) => "; the port is missing".to_owned(),
         Err(_) => String::new(),
     })
 }
@@ -130,7 +130,7 @@ pub(super) fn source(text: &str) -> Result<Source, Wrong> {
         .strip_prefix("tv://")
         .ok_or_else(|| ", because tv:// is the one scheme there is".to_owned())?;
     let (host_port, channel) =
-        rest.split_once('/').ok_or_else(|| ", and the channel is missing".to_owned())?;
+        rest.split_once('/').ok_or_else(|| "; the channel is missing".to_owned())?;
     let channel = match channel.as_bytes() {
         [digit @ b'0'..=b'9'] => digit - b'0',
         _ => return Err(", because a command names the channel by one digit".to_owned()),
@@ -142,7 +142,7 @@ pub(super) fn source(text: &str) -> Result<Source, Wrong> {
 /// Host and port of `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`; the brackets stay.
 fn split_host(text: &str) -> Result<(&str, Option<&str>), Wrong> {
     let after = if text.starts_with('[') {
-        text.find(']').map(|i| i + 1).ok_or_else(|| ", and \"]\" is missing".to_owned())?
+        text.find(']').map(|i| i + 1).ok_or_else(|| "; \"]\" is missing".to_owned())?
     } else {
         text.find(':').unwrap_or(text.len())
     };
@@ -150,7 +150,7 @@ fn split_host(text: &str) -> Result<(&str, Option<&str>), Wrong> {
         (host, "") => Ok((host, None)),
         (host, rest) => match rest.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),
-            None => Err(", and \":\" is missing between host and port".to_owned()),
+            None => Err("; \":\" is missing between host and port".to_owned()),
         },
     }
 }
@@ -158,12 +158,12 @@ fn split_host(text: &str) -> Result<(&str, Option<&str>), Wrong> {
 fn checked_host(host: &str) -> Result<String, Wrong> {
     if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         let address: Ipv6Addr =
-            inner.parse().map_err(|_| ", and in the brackets is no IPv6 address".to_owned())?;
+            inner.parse().map_err(|_| "; in the brackets is no IPv6 address".to_owned())?;
         return Ok(address.to_string());
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     match host {
-        "" => Err(", and the host is missing".to_owned()),
+        "" => Err("; the host is missing".to_owned()),
         _ if host.len() > limits::HOST_BYTES_MAX => {
             Err(format!(", with a host of at most {} bytes", limits::HOST_BYTES_MAX))
         }
@@ -208,7 +208,7 @@ pub(super) fn wall(moment: &Datetime) -> Result<Wall, Wrong> {
     let offset_minutes = match moment.offset {
         Some(Offset::Z) => 0,
         Some(Offset::Custom { minutes }) => i64::from(minutes),
-        None => return Err(", and the offset is missing (\"Z\" for UTC)".to_owned()),
+        None => return Err("; the offset is missing (\"Z\" for UTC)".to_owned()),
     };
     let utc = Datetime { offset: Some(Offset::Z), ..*moment }.to_string();
     let since = humantime::parse_rfc3339_weak(&utc)
@@ -238,7 +238,7 @@ mod tests {
         for role in [Role::Server, Role::Relay, Role::Client] {
             assert_eq!(from_word(word_of(role)), Some(role));
         }
-        for target in [LogTarget::Auto, LogTarget::Syslog, LogTarget::Stderr] {
+        for target in LogTarget::ALL {
             assert_eq!(from_word(word_of(target)), Some(target));
         }
         for durations in [Durations::Header, Durations::Nominal] {
