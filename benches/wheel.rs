@@ -1,8 +1,8 @@
 //! What a timer costs with a million others alive, against the sorted containers of the standard
-//! library in the same run. `cargo bench --bench wheel`; the program's promise is that inserting and
-//! cancelling one takes at most 100 ns together, and the run fails when it takes longer. Cancelling
-//! one that was not touched for long costs what the memory costs; the last row says how much that
-//! is on the machine at hand.
+//! library in the same run. `cargo bench --bench wheel`; the promise of the program is that to
+//! insert and cancel one takes at most 100 ns together, and the run fails when it takes longer.
+//! Cancelling one that was not touched for long costs what the memory costs; the last row says how
+//! much that is on the machine at hand.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::cast_precision_loss, reason = "figures have four digits at most")]

@@ -1,14 +1,14 @@
 //! The one timer wheel: what each wait of the program hangs on. Told the time, it never reads it.
 //! The node owns one and drains it once a turn; machines insert and cancel through `base::port`.
 //!
-//! Six levels of 64 slots, in ticks of 1 ms: a slot of level *n* is 64^*n* ticks wide. A timer hangs
-//! in the level where its distance fits, and moves to a finer one (a *cascade*) when the time comes
-//! to the start of its slot, at most five times in its life. Inserting and cancelling cost O(1).
-//! One bit a slot says whether something hangs there, so a jump of days costs as much as the timers
-//! that it touches. What lies further than 64^6 ticks (2.2 years) is held in the last slot and placed
-//! anew when the time gets there.
+//! Six levels of 64 slots, in ticks of 1 ms: a slot of level *n* is 64^*n* ticks wide. A timer
+//! hangs in the level where its distance fits, and moves to a finer one (a *cascade*) when the time
+//! comes to the start of its slot, at most five times in its life. Inserting and cancelling cost
+//! O(1). One bit a slot says whether something hangs there, so a jump of days costs as much as the
+//! timers that it touches. What lies further than 64^6 ticks (2.2 years) is held in the last slot
+//! and placed anew when the time gets there.
 //!
-//! Ticks are counted from one, so that "no tick is popped yet" is tick 0 at the origin of the clock.
+//! Ticks are counted from one, so that "no tick was popped yet" is tick 0 at the clock's origin.
 
 use core::fmt;
 use core::num::NonZeroU64;
