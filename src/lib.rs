@@ -4,11 +4,11 @@ pub mod base;
 pub mod channel;
 pub mod config;
 pub mod control;
-pub mod http;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 #[cfg(feature = "daemon")]
 pub mod flags;
+pub mod http;
 #[cfg(feature = "daemon")]
 pub mod io;
 pub mod media;

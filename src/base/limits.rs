@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use crate::base::time::Wall;
+
 /// Connections of every kind at once; the descriptor limit may lower it.
 pub const CONNS_MAX: usize = 60_000;
 /// Blobs (mapped blocks) known at once.
@@ -17,6 +19,12 @@ pub const MOVIES_MAX: usize = 10_000;
 pub const BLOCKS_MAX: usize = 1_000_000;
 /// Entries in one playlist.
 pub const PLAYLIST_MAX: usize = 4_096;
+/// Blocks in one library, all its movies together.
+pub const LIBRARY_BLOCKS_MAX: usize = 10_000_000;
+/// Directories inside one library.
+pub const LIBRARY_FOLDERS_MAX: usize = 20_000;
+/// File names beside the blocks of one directory that are held until its indexes are read.
+pub const FOLDER_OTHERS_MAX: usize = 4_096;
 /// Bytes in one block; a larger file is reported as a stranger.
 pub const BLOCK_BYTES_MAX: u64 = 256 << 20;
 /// The shortest and the longest a block may last.
@@ -27,6 +35,22 @@ pub const BLOCK_LASTS_MAX: Duration = Duration::from_secs(60);
 pub const INDEX_BYTES_MAX: u64 = 64 << 20;
 /// Bytes in a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Faults of one configuration file that are named one by one; the rest are counted.
+pub const CONFIG_PROBLEMS_MAX: usize = 100;
+/// Bytes in the name of a channel.
+pub const CHANNEL_NAME_BYTES_MAX: usize = 64;
+/// Bytes in the name of a movie: with `_00000.webm` it still is a file name.
+pub const MOVIE_NAME_BYTES_MAX: usize = 240;
+/// Entries in `callback_allow`.
+pub const CALLBACK_ALLOW_MAX: usize = 64;
+/// No epoch lies at or after this: 2200-01-01T00:00:00Z, short of what nanoseconds can count.
+pub const EPOCH_END: Wall = Wall(7_258_118_400_000_000_000);
+/// Bytes in a host name (RFC 1035, 2.3.4).
+pub const HOST_BYTES_MAX: usize = 253;
+/// Bytes in the path of a Unix socket (`sun_path` without its end).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Blocks that a store may be told to keep.
+pub const KEEP_BLOCKS_MAX: usize = 1_000_000;
 /// Blocks that a channel keeps behind the one on the air.
 pub const WINDOW_BLOCKS_MAX: usize = 16;
 /// Bytes read from the start of a block to tell what it is.
@@ -65,6 +89,12 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(3);
 pub const TV_COMMAND_EXTRA_BYTES_MAX: u64 = 1 << 20;
 /// Time for a tv command to arrive.
 pub const TV_COMMAND_PATIENCE: Duration = Duration::from_secs(3);
+/// The port of tv commands where a source names none.
+pub const TV_PORT: u16 = 6060;
+/// The lowest port that is dialled back: below it are the services of the system.
+pub const TV_CALLBACK_PORT_MIN: u16 = 1024;
+/// The longest pause between `10` and the first block that a configuration may ask for.
+pub const TV_JOIN_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Time for the sender of an answered command to hang up.
 pub const TV_LINGER: Duration = Duration::from_secs(1);
 /// Callbacks being dialled at once.

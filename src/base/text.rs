@@ -22,7 +22,8 @@ pub fn escaped(bytes: &[u8]) -> String {
 
 fn push(text: &mut String, c: char) {
     // Bidirectional controls can reorder what a terminal shows; they are escaped with the rest.
-    let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let reorders =
+        matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
     if c == '\\' {
         text.push_str("\\\\");
     } else if c.is_control() || reorders {

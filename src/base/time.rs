@@ -73,8 +73,7 @@ impl Sub<Duration> for Wall {
 /// RFC 3339 in UTC with milliseconds, as logs, the status document and the guide show it.
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, of_day) =
-            (self.seconds().div_euclid(86_400), self.seconds().rem_euclid(86_400));
+        let (days, of_day) = (self.seconds().div_euclid(86_400), self.seconds().rem_euclid(86_400));
         let (year, month, day) = civil(days);
         let millis = self.0.rem_euclid(1_000_000_000) / 1_000_000;
         let (h, m, s) = (of_day / 3600, of_day / 60 % 60, of_day % 60);

@@ -1,13 +1,14 @@
 //! SIGHUP: the new configuration or the old one, never half of one.
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::daemon::{BINARY, Daemon};
-use crate::harness::lab::{Lab, Movie};
-use crate::harness::setup::{Channel, Server};
+use crate::harness::lab::{self, Lab, Movie};
+use crate::harness::setup::{Channel, Client, Server};
 use crate::harness::viewer::{Viewer, count};
 use crate::harness::{SOON, eventually, http};
 
@@ -116,18 +117,60 @@ fn a_playlist_that_names_no_movie_is_refused_with_a_proposal() {
 
 #[test]
 fn what_needs_a_restart_is_named() {
+    let (lab, clip, _setup, server) = lab_with_server();
+    let mut setup = Client::new(&lab, server.tv());
+    let client = Daemon::start(&setup.write(&lab));
+    let received = || http::status(client.http())["receive"]["blocks"].as_u64();
+    eventually(SOON, "a block", || (received() >= Some(1)).then_some(()));
+    setup.address = lab::address();
+    setup.channel = 1;
+    setup.write(&lab);
+    let mark = client.mark();
+    client.reload();
+    for key in ["source", "[receive] listen"] {
+        client.wait_after(mark, key, |text| {
+            text.starts_with(&format!("reload: {key}")) && text.contains("needs a restart")
+        });
+    }
+    let then = received();
+    eventually(SOON, "a block by the old address", || (received() > then).then_some(()));
+    assert_eq!(count(server.tv(), 0), 1);
+    drop(clip);
+}
+
+#[test]
+fn a_reload_moves_a_listener_and_loses_nobody() {
     let (lab, clip, mut setup, daemon) = lab_with_server();
-    let tv = daemon.tv();
-    let viewer = Viewer::joined(&lab, tv, 0);
-    setup.tv_listen = "127.0.0.1:1".to_owned();
+    let old = daemon.tv();
+    let viewer = Viewer::joined(&lab, old, 0);
+    let first = clip.index_of(&viewer.block());
+    setup.tv_listen = format!("{}:0", lab::address());
     setup.write(&lab);
     let mark = daemon.mark();
     daemon.reload();
-    daemon.wait_after(mark, "a restart is needed for tv.listen", |text| {
-        text.starts_with("reload:") && text.contains("listen") && text.contains("restart")
-    });
+    let text = daemon.wait_after(mark, "the new listener", |t| t.starts_with("listening: tv on"));
+    let new = text.rsplit(' ').next().unwrap().parse().expect("an address");
+    assert_ne!(old, new);
+    assert_eq!(clip.index_of(&viewer.block()), clip.after(first));
+    assert_eq!(count(new, 0), 1);
+    eventually(SOON, "the end of the old listener", || TcpStream::connect(old).err());
+}
+
+#[test]
+fn a_listener_that_cannot_be_had_changes_nothing() {
+    let (lab, clip, mut setup, daemon) = lab_with_server();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let viewer = Viewer::joined(&lab, daemon.tv(), 0);
+    setup.tv_listen = taken.local_addr().unwrap().to_string();
+    setup.channels[0].max_clients = 1;
+    setup.write(&lab);
+    let mark = daemon.mark();
+    daemon.reload();
+    daemon.wait_after(mark, "the address in the log", |t| t.contains(&setup.tv_listen));
     clip.index_of(&viewer.block());
-    assert_eq!(count(tv, 0), 1, "the old listener stays");
+    let second = Viewer::new(&lab);
+    assert_eq!(second.join(daemon.tv(), 0), "10", "all or nothing");
+    assert_eq!(http::status(daemon.http())["node"]["reloads"], 0);
 }
 
 #[test]

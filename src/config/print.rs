@@ -1,0 +1,157 @@
+//! A [`Config`] as text: complete, with every default written out and every path absolute, and read
+//! again it gives an equal [`Config`]. Also the rows that the reload plan compares.
+
+use toml::Value;
+use toml::value::Datetime;
+
+use crate::config::keys::{Key, header, named};
+use crate::config::value::{moment_text, word_of};
+use crate::config::{Allow, Channel, Config, Http, Library, Log, Receive, Source, Store, Tv};
+
+/// The whole configuration as TOML.
+#[must_use]
+pub fn print(config: &Config) -> String {
+    let mut text = String::new();
+    for table in tables(config) {
+        if !table.name.is_empty() {
+            text.push_str(&format!("\n{}\n", header(table.name)));
+        }
+        for (key, value) in table.rows {
+            text.push_str(&format!("{} = {value}\n", key.name));
+        }
+    }
+    text
+}
+
+/// One table of a configuration.
+pub(super) struct Rows {
+    /// Its name, as in the table of keys.
+    pub(super) name: &'static str,
+    /// Which of the channels; none for every other table.
+    pub(super) number: Option<usize>,
+    /// Its keys, each with its value.
+    pub(super) rows: Vec<(&'static Key, Value)>,
+}
+
+/// Every table that is there, in the order in which they are printed.
+pub(super) fn tables(config: &Config) -> Vec<Rows> {
+    let mut tables = vec![top(config), log(&config.log)];
+    tables.extend(config.library.as_ref().map(library));
+    tables.extend(config.channels.iter().map(channel));
+    tables.extend(config.tv.as_ref().map(tv));
+    tables.extend(config.receive.as_ref().map(receive));
+    tables.extend(config.store.as_ref().map(store));
+    tables.extend(config.http.as_ref().map(http));
+    let control = config.control.as_ref();
+    tables.extend(control.map(|c| Rows::of("control").with("socket", path(&c.socket))));
+    tables
+}
+
+impl Rows {
+    fn of(name: &'static str) -> Self {
+        Self { name, number: None, rows: Vec::new() }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.rows.push((named(self.name, name), value.into()));
+        self
+    }
+
+    fn maybe(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+}
+
+fn top(config: &Config) -> Rows {
+    Rows::of("").with("role", word_of(config.role)).maybe("source", config.source.as_ref().map(url))
+}
+
+fn url(source: &Source) -> String {
+    let host = &source.host;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    format!("tv://{host}:{}/{}", source.port, source.channel)
+}
+
+fn log(log: &Log) -> Rows {
+    Rows::of("log").with("level", word_of(log.level)).with("target", word_of(log.target))
+}
+
+fn library(library: &Library) -> Rows {
+    Rows::of("library")
+        .with("directory", path(&library.directory))
+        .with("block_duration", span(library.block_duration))
+        .with("durations", word_of(library.durations))
+}
+
+fn channel(channel: &Channel) -> Rows {
+    let mut rows = Rows::of("channel")
+        .with("number", count(channel.number))
+        .with("name", &*channel.name)
+        .with("playlist", channel.playlist.clone())
+        .with("repeat", channel.repeat)
+        .with("epoch", moment(channel))
+        .maybe("filler", channel.filler.clone())
+        .with("max_clients", count(channel.max_clients));
+    rows.number = Some(channel.number);
+    rows
+}
+
+fn tv(tv: &Tv) -> Rows {
+    let allow = tv.callback_allow.iter().map(allow_text).collect::<Vec<_>>();
+    Rows::of("tv")
+        .with("listen", tv.listen.to_string())
+        .with("callback_port", i64::from(tv.callback_port))
+        .with("callback_allow", allow)
+        .with("max_clients", count(tv.max_clients))
+        .with("commands_max", count(tv.commands_max))
+        .with("join_pause", span(tv.join_pause))
+}
+
+fn receive(receive: &Receive) -> Rows {
+    Rows::of("receive")
+        .with("listen", receive.listen.to_string())
+        .with("period", span(receive.period))
+}
+
+fn store(store: &Store) -> Rows {
+    Rows::of("store")
+        .with("directory", path(&store.directory))
+        .with("keep_blocks", count(store.keep_blocks))
+}
+
+fn http(http: &Http) -> Rows {
+    Rows::of("http")
+        .with("listen", http.listen.to_string())
+        .with("connections_max", count(http.connections_max))
+        .with("per_address_max", count(http.per_address_max))
+}
+
+fn path(path: &std::path::Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn span(span: core::time::Duration) -> String {
+    humantime::format_duration(span).to_string()
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn allow_text(allow: &Allow) -> String {
+    match allow {
+        Allow::Loopback => "loopback".to_owned(),
+        Allow::Private => "private".to_owned(),
+        Allow::Attached => "attached".to_owned(),
+        Allow::Net(net) => net.to_string(),
+    }
+}
+
+/// As TOML's own type where that is possible, which it is for every checked epoch.
+fn moment(channel: &Channel) -> Value {
+    let text = moment_text(channel.epoch);
+    text.parse::<Datetime>().map_or(Value::String(text), Value::Datetime)
+}
