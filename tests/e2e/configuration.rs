@@ -35,7 +35,7 @@ const SERVER: [Fault; 26] = [
     fault("role = \"server\"", "rol = \"server\"", "rol", &["rol", "did you mean \"role\""]),
     fault("[tv]", "[tv", "[tv", &["not TOML"]),
     fault("[tv]", "[tvv]", "[tvv]", &["tvv", "did you mean \"tv\""]),
-    fault("[http]", "[http]\nlisten = \"127.0.0.1:1\"", "listen = \"127.0.0.1:0\"", &["listen"]),
+    fault("[control]", "[control]\nsocket = \"a\"", "socket = \"server", &["not TOML", "socket"]),
     fault("level = \"debug\"", "level = \"debgu\"", "level", &["did you mean \"debug\""]),
     fault("level = \"debug\"", "level = true", "level", &["level", "true"]),
     fault("directory =", "directry =", "directry", &["did you mean \"directory\""]),
@@ -67,7 +67,7 @@ const CLIENT: [Fault; 8] = [
     fault("period = \"500ms\"", "period = 500", "period", &["period", "500"]),
     fault("[store]", "[stor]", "[stor]", &["did you mean \"store\""]),
     fault("role = \"client\"", "role = \"server\"", "", &["source"]),
-    fault("source = ", "sauce = ", "sauce", &["sauce", "did you mean \"source\""]),
+    fault("source = ", "sourse = ", "sourse", &["sourse", "did you mean \"source\""]),
 ];
 
 #[test]
