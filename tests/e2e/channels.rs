@@ -179,5 +179,5 @@ fn a_channel_that_does_not_repeat_ends() {
     let status = http::status(daemon.http());
     assert_eq!(status["channels"][0]["state"], "on_air");
     assert_eq!(status["channels"][1]["state"], "ended");
-    assert_eq!(http::get(daemon.http(), "/ch/1/blocks/live").status, 404);
+    assert_eq!(http::get(daemon.http(), "/ch/1/blocks/live").status, 503);
 }

@@ -70,11 +70,11 @@ impl Viewer {
         Self { address, port, listener }
     }
 
-    /// A viewer whose connections hold only a few KiB that were not read.
+    /// A viewer whose connections hold only some 100 KiB that were not read.
     pub(crate) fn narrow(lab: &Lab) -> Self {
         let address = lab::address();
         let port = lab.callback_port;
-        Self { address, port, listener: Some(listener(address, port, 64, Some(4096))) }
+        Self { address, port, listener: Some(listener(address, port, 64, Some(64 << 10))) }
     }
 
     /// Listens and joins; the answer must be `10`.
