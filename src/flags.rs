@@ -198,12 +198,12 @@ where
 pub fn help() -> String {
     let left: Vec<_> = FLAGS.iter().map(Flag::usage).collect();
     let width = left.iter().map(String::len).max().unwrap_or(0);
-    let lines = left.iter().zip(FLAGS);
-    let lines: String = lines.map(|(l, f)| format!("  {l:width$}  {}\n", f.help)).collect();
+    let lines = left.iter().zip(FLAGS).map(|(l, f)| format!("  {l:width$}  {}", f.help));
+    let lines = lines.collect::<Vec<_>>().join("\n");
     format!(
         "vidstreamd: live TV channels from a folder of movie blocks\n\n\
          Usage: vidstreamd --config FILE [--check | --print-config] [flags]\n\n\
-         Flags:\n{lines}\n\
+         Flags:\n{lines}\n\n\
          Manual: vidstreamd(8), vidstreamd.toml(5)\n"
     )
 }

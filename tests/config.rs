@@ -2,6 +2,7 @@
 //! `tests/golden/config` gives the message that lies beside it. With `GOLDEN=write` set in the
 //! environment the messages are written anew, to be read before they are committed.
 #![expect(clippy::disallowed_methods, reason = "a test reads files, and writes messages anew")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

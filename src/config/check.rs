@@ -15,14 +15,17 @@ use crate::base::time::Wall;
 use crate::config::keys::{self, Key, Kind};
 use crate::config::problem::{Report, did_you_mean};
 use crate::config::raw::{
-    Given, Raw, RawChannel, RawControl, RawEpoch, RawHttp, RawLibrary, RawLog, RawReceive,
-    RawStore, RawTop, RawTv, Table, Texts,
+    Raw, RawChannel, RawControl, RawEpoch, RawHttp, RawLibrary, RawLog, RawReceive, RawStore,
+    RawTop, RawTv, Table, Texts,
 };
 use crate::config::value::{self, Words, Wrong};
 use crate::config::{
     Allow, Channel, Config, Control, Http, Library, Log, MovieAt, Origin, Place, Receive, Role,
-    Source, Store, Tv,
+    Store, Tv,
 };
+
+/// A value with its place, if it was given.
+type Given<'a, T> = Option<&'a Spanned<T>>;
 
 /// Checks a whole file. A configuration comes back when, and only when, the report is clean.
 pub(super) fn check(raw: &Raw, place: &Place, report: &mut Report<'_>) -> Option<Config> {
@@ -119,11 +122,13 @@ impl Check<'_, '_> {
     }
 
     fn tables(&mut self, raw: &Raw, role: Role) -> Option<Config> {
-        let source = self.source(&raw.top);
+        let top = &raw.top;
+        let source = top.keys.source.as_ref();
+        let source = source.map(|given| self.text(top, "source", Some(given), value::source));
         let log = self.log(raw.log.as_ref().unwrap_or(&Table::absent("log")));
         let library = raw.library.as_ref().map(|t| self.library(t));
         let tv = raw.tv.as_ref().map(|t| self.tv(t));
-        let max_clients = self.max_clients(raw);
+        let max_clients = max_clients(raw);
         let channels = self.channels(&raw.channel, max_clients);
         let receive = raw.receive.as_ref().map(|t| self.receive(t));
         let store = raw.store.as_ref().map(|t| self.store(t));
@@ -148,10 +153,6 @@ impl Check<'_, '_> {
         })
     }
 
-    fn source(&mut self, top: &Table<RawTop>) -> Option<Option<Source>> {
-        top.keys.source.as_ref().map(|given| self.text(top, "source", Some(given), value::source))
-    }
-
     fn log(&mut self, t: &Table<RawLog>) -> Option<Log> {
         let level = self.word(t, "level", t.keys.level.as_ref());
         let target = self.word(t, "target", t.keys.target.as_ref());
@@ -159,8 +160,8 @@ impl Check<'_, '_> {
     }
 
     fn library(&mut self, t: &Table<RawLibrary>) -> Option<Library> {
-        let directory = self.path(t, "directory", &t.keys.directory);
-        let block_duration = self.span(t, "block_duration", &t.keys.block_duration);
+        let directory = self.path(t, "directory", t.keys.directory.as_ref());
+        let block_duration = self.span(t, "block_duration", t.keys.block_duration.as_ref());
         let durations = self.word(t, "durations", t.keys.durations.as_ref());
         Some(Library {
             directory: directory?,
@@ -170,12 +171,12 @@ impl Check<'_, '_> {
     }
 
     fn tv(&mut self, t: &Table<RawTv>) -> Option<Tv> {
-        let listen = self.listen(t, &t.keys.listen);
-        let callback_port = self.number(t, "callback_port", &t.keys.callback_port);
-        let callback_allow = self.networks(t, &t.keys.callback_allow);
-        let max_clients = self.number(t, "max_clients", &t.keys.max_clients);
-        let commands_max = self.number(t, "commands_max", &t.keys.commands_max);
-        let join_pause = self.span(t, "join_pause", &t.keys.join_pause);
+        let listen = self.listen(t, t.keys.listen.as_ref());
+        let callback_port = self.number(t, "callback_port", t.keys.callback_port.as_ref());
+        let callback_allow = self.networks(t, t.keys.callback_allow.as_ref());
+        let max_clients = self.number(t, "max_clients", t.keys.max_clients.as_ref());
+        let commands_max = self.number(t, "commands_max", t.keys.commands_max.as_ref());
+        let join_pause = self.span(t, "join_pause", t.keys.join_pause.as_ref());
         Some(Tv {
             listen: listen?,
             callback_port: callback_port.and_then(|p| u16::try_from(p).ok())?,
@@ -187,21 +188,21 @@ impl Check<'_, '_> {
     }
 
     fn receive(&mut self, t: &Table<RawReceive>) -> Option<Receive> {
-        let listen = self.listen(t, &t.keys.listen);
-        let period = self.span(t, "period", &t.keys.period);
+        let listen = self.listen(t, t.keys.listen.as_ref());
+        let period = self.span(t, "period", t.keys.period.as_ref());
         Some(Receive { listen: listen?, period: period? })
     }
 
     fn store(&mut self, t: &Table<RawStore>) -> Option<Store> {
-        let directory = self.path(t, "directory", &t.keys.directory);
-        let keep_blocks = self.number(t, "keep_blocks", &t.keys.keep_blocks);
+        let directory = self.path(t, "directory", t.keys.directory.as_ref());
+        let keep_blocks = self.number(t, "keep_blocks", t.keys.keep_blocks.as_ref());
         Some(Store { directory: directory?, keep_blocks: keep_blocks? })
     }
 
     fn http(&mut self, t: &Table<RawHttp>) -> Option<Http> {
-        let listen = self.listen(t, &t.keys.listen);
-        let connections_max = self.number(t, "connections_max", &t.keys.connections_max);
-        let per_address_max = self.number(t, "per_address_max", &t.keys.per_address_max);
+        let listen = self.listen(t, t.keys.listen.as_ref());
+        let connections_max = self.number(t, "connections_max", t.keys.connections_max.as_ref());
+        let per_address_max = self.number(t, "per_address_max", t.keys.per_address_max.as_ref());
         Some(Http {
             listen: listen?,
             connections_max: connections_max?,
@@ -211,7 +212,7 @@ impl Check<'_, '_> {
 
     fn control(&mut self, t: &Table<RawControl>, role: Role) -> Option<Control> {
         let default = || Some(Control::default_socket(role, &self.place.environment));
-        let socket = match (&t.keys.socket, t.refused.contains(&"socket")) {
+        let socket = match (t.keys.socket.as_ref(), t.refused.contains(&"socket")) {
             (None, false) => default(),
             (given, _) => self.path(t, "socket", given),
         }?;
@@ -256,15 +257,15 @@ fn all_good<T>(table: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
+/// Clients a channel where the channel says nothing.
+fn max_clients(raw: &Raw) -> usize {
+    let given = raw.tv.as_ref().and_then(|t| t.keys.max_clients.as_ref());
+    let default = keys::named("tv", "max_clients").default.and_then(|d| d.parse().ok());
+    given.and_then(|g| usize::try_from(*g.get_ref()).ok()).or(default).unwrap_or(1)
+}
+
 // Channels.
 impl Check<'_, '_> {
-    /// Clients a channel where the channel says nothing.
-    fn max_clients(&mut self, raw: &Raw) -> usize {
-        let given = raw.tv.as_ref().and_then(|t| t.keys.max_clients.as_ref());
-        let default = keys::named("tv", "max_clients").default.and_then(|d| d.parse().ok());
-        given.and_then(|g| usize::try_from(*g.get_ref()).ok()).or(default).unwrap_or(1)
-    }
-
     fn channels(
         &mut self,
         tables: &[Table<RawChannel>],
@@ -279,15 +280,15 @@ impl Check<'_, '_> {
     }
 
     fn channel(&mut self, t: &Table<RawChannel>, max_clients: usize) -> Option<Channel> {
-        let number = self.number(t, "number", &t.keys.number);
-        let name = self.name(t, "name", &t.keys.name);
+        let number = self.number(t, "number", t.keys.number.as_ref());
+        let name = self.name(t, "name", t.keys.name.as_ref());
         let playlist = self.playlist(t, number);
         let repeat = t.keys.repeat.as_ref().is_none_or(|g| *g.get_ref());
         let epoch = self.epoch(t, repeat);
         let filler = t.keys.filler.as_ref().map(|_| self.filler(t, number));
         let max_clients = match t.keys.max_clients {
             None => Some(max_clients),
-            Some(_) => self.number(t, "max_clients", &t.keys.max_clients),
+            Some(_) => self.number(t, "max_clients", t.keys.max_clients.as_ref()),
         };
         Some(Channel {
             number: number?,
@@ -329,7 +330,7 @@ impl Check<'_, '_> {
 
     fn playlist(&mut self, t: &Table<RawChannel>, number: Option<usize>) -> Option<Vec<String>> {
         let key = keys::named("channel", "playlist");
-        let list = self.list(t, key, &t.keys.playlist, limits::PLAYLIST_MAX)?;
+        let list = self.list(t, key, t.keys.playlist.as_ref(), limits::PLAYLIST_MAX)?;
         let movies: Vec<_> = list
             .iter()
             .enumerate()
@@ -347,7 +348,7 @@ impl Check<'_, '_> {
         if let Some(given) = &t.keys.filler {
             self.movie_at(number, None, given);
         }
-        self.name(t, "filler", &t.keys.filler)
+        self.name(t, "filler", t.keys.filler.as_ref())
     }
 
     fn movie_at(&mut self, channel: Option<usize>, entry: Option<usize>, given: &Spanned<String>) {
@@ -382,10 +383,10 @@ impl Check<'_, '_> {
         &mut self,
         t: &Table<R>,
         name: &'static str,
-        given: Option<&Spanned<String>>,
+        given: Given<'_, String>,
         read: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
-        let key = keys::named(t.table, name);
+        let key = keys::named(t.name, name);
         match given {
             Some(given) => self.good(key, given, read(given.get_ref())),
             None => self.default(t, key).and_then(|text| read(text).ok()),
@@ -412,7 +413,7 @@ impl Check<'_, '_> {
         &mut self,
         t: &Table<impl Sized>,
         name: &'static str,
-        given: Option<&Spanned<String>>,
+        given: Given<'_, String>,
     ) -> Option<T> {
         let known = || T::WORDS.iter().map(|(word, _)| *word);
         self.text(t, name, given, |text| {
@@ -424,9 +425,9 @@ impl Check<'_, '_> {
         &mut self,
         t: &Table<impl Sized>,
         name: &'static str,
-        given: &Given<i64>,
+        given: Given<'_, i64>,
     ) -> Option<usize> {
-        let key = keys::named(t.table, name);
+        let key = keys::named(t.name, name);
         let Some(given) = given else {
             return self.default(t, key).and_then(|d| d.parse().ok());
         };
@@ -437,40 +438,40 @@ impl Check<'_, '_> {
         &mut self,
         t: &Table<impl Sized>,
         name: &'static str,
-        given: &Given<String>,
+        given: Given<'_, String>,
     ) -> Option<Duration> {
-        let kind = keys::named(t.table, name).kind;
-        self.text(t, name, given.as_ref(), |text| value::span(text, kind))
+        let kind = keys::named(t.name, name).kind;
+        self.text(t, name, given, |text| value::span(text, kind))
     }
 
     fn name(
         &mut self,
         t: &Table<impl Sized>,
         name: &'static str,
-        given: &Given<String>,
+        given: Given<'_, String>,
     ) -> Option<String> {
-        let Kind::Name(bytes_max) = keys::named(t.table, name).kind else { return None };
-        self.text(t, name, given.as_ref(), |text| value::name(text, bytes_max))
+        let Kind::Name(bytes_max) = keys::named(t.name, name).kind else { return None };
+        self.text(t, name, given, |text| value::name(text, bytes_max))
     }
 
     fn path(
         &mut self,
         t: &Table<impl Sized>,
         name: &'static str,
-        given: &Given<String>,
+        given: Given<'_, String>,
     ) -> Option<PathBuf> {
         let directory = self.place.directory.clone();
-        self.text(t, name, given.as_ref(), |text| value::path(text, &directory))
+        self.text(t, name, given, |text| value::path(text, &directory))
     }
 
-    fn listen(&mut self, t: &Table<impl Sized>, given: &Given<String>) -> Option<SocketAddr> {
-        let address = self.text(t, "listen", given.as_ref(), value::listen)?;
-        let at = given.as_ref().map_or(t.at, |g| g.span().start);
-        self.listeners.push((keys::named(t.table, "listen"), address, at));
+    fn listen(&mut self, t: &Table<impl Sized>, given: Given<'_, String>) -> Option<SocketAddr> {
+        let address = self.text(t, "listen", given, value::listen)?;
+        let at = given.map_or(t.at, |g| g.span().start);
+        self.listeners.push((keys::named(t.name, "listen"), address, at));
         Some(address)
     }
 
-    fn networks(&mut self, t: &Table<RawTv>, given: &Given<Texts>) -> Option<Vec<Allow>> {
+    fn networks(&mut self, t: &Table<RawTv>, given: Given<'_, Texts>) -> Option<Vec<Allow>> {
         let key = keys::named("tv", "callback_allow");
         if given.is_none() {
             let words = self.default(t, key)?.split(' ');
@@ -486,7 +487,7 @@ impl Check<'_, '_> {
         &mut self,
         t: &Table<impl Sized>,
         key: &'static Key,
-        given: &'g Given<Texts>,
+        given: Given<'g, Texts>,
         most: usize,
     ) -> Option<&'g Texts> {
         let Some(given) = given else {
@@ -512,7 +513,7 @@ impl Check<'_, '_> {
         let at = given.span().start;
         read(given.get_ref())
             .map_err(|why| {
-                self.report.add(at, format!("{key}, entry {quoted}: expected {expected}{why}"))
+                self.report.add(at, format!("{key}, entry {quoted}: expected {expected}{why}"));
             })
             .ok()
     }

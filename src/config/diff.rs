@@ -124,13 +124,13 @@ impl Rows {
     }
 
     fn value(&self, key: &Key) -> Option<&Value> {
-        self.rows.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
+        self.values.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
     }
 
     /// What differs within a table that both have.
     fn differences(&self, new: &Self, same_role: bool) -> Vec<Change> {
-        let added = new.rows.iter().map(|(key, _)| *key).filter(|key| self.value(key).is_none());
-        let keys = self.rows.iter().map(|(key, _)| *key).chain(added);
+        let added = new.values.iter().map(|(key, _)| *key).filter(|key| self.value(key).is_none());
+        let keys = self.values.iter().map(|(key, _)| *key).chain(added);
         keys.filter(|key| self.value(key) != new.value(key))
             .map(|key| Change {
                 key: format!("{} {}", self.label(), key.name).trim_start().to_owned(),
@@ -144,10 +144,10 @@ impl Rows {
     /// This table as one that goes (or comes).
     fn change(&self, goes: bool, same_role: bool) -> Change {
         let rows: Vec<_> =
-            self.rows.iter().map(|(k, v)| format!("{} {}", k.name, shown(v))).collect();
+            self.values.iter().map(|(k, v)| format!("{} {}", k.name, shown(v))).collect();
         let whole = rows.join(", ");
         let (old, new) = if goes { (whole, none()) } else { (none(), whole) };
-        let live = same_role && self.rows.iter().all(|(key, _)| key.live);
+        let live = same_role && self.values.iter().all(|(key, _)| key.live);
         Change { key: self.label(), old, new, apply: when(live) }
     }
 }

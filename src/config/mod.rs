@@ -73,8 +73,7 @@ impl Config {
         let mut report = Report::new(shown(from), text);
         let raw = if is_text(text, &mut report) { raw::read(text, &mut report) } else { None };
         let config = raw.and_then(|raw| check::check(&raw, from, &mut report));
-        report.finish()?;
-        Ok(config.expect("a clean report comes with a configuration"))
+        report.finish(config)
     }
 
     /// [`Self::parse`] for bytes, which may not be text at all.
@@ -88,7 +87,7 @@ impl Config {
             let mut report = Report::new(shown(from), &text);
             report
                 .add(error.valid_up_to(), "not text: here is a byte that is not UTF-8".to_owned());
-            report.finish()?;
+            return report.finish(None);
         }
         Self::parse(&text, from)
     }
@@ -115,7 +114,7 @@ impl Config {
                 }
             }
         }
-        report.finish()
+        report.finish(Some(()))
     }
 }
 

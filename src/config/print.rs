@@ -14,10 +14,10 @@ pub fn print(config: &Config) -> String {
     let mut text = String::new();
     for table in tables(config) {
         if !table.name.is_empty() {
-            text.push_str(&format!("\n{}\n", header(table.name)));
+            text.extend(["\n", &header(table.name), "\n"]);
         }
-        for (key, value) in table.rows {
-            text.push_str(&format!("{} = {value}\n", key.name));
+        for (key, value) in table.values {
+            text.extend([key.name, " = ", &value.to_string(), "\n"]);
         }
     }
     text
@@ -30,7 +30,7 @@ pub(super) struct Rows {
     /// Which of the channels; none for every other table.
     pub(super) number: Option<usize>,
     /// Its keys, each with its value.
-    pub(super) rows: Vec<(&'static Key, Value)>,
+    pub(super) values: Vec<(&'static Key, Value)>,
 }
 
 /// Every table that is there, in the order in which they are printed.
@@ -49,11 +49,11 @@ pub(super) fn tables(config: &Config) -> Vec<Rows> {
 
 impl Rows {
     fn of(name: &'static str) -> Self {
-        Self { name, number: None, rows: Vec::new() }
+        Self { name, number: None, values: Vec::new() }
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.rows.push((named(self.name, name), value.into()));
+        self.values.push((named(self.name, name), value.into()));
         self
     }
 

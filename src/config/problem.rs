@@ -126,16 +126,24 @@ impl<'a> Report<'a> {
         format!("{}{dots}", escaped(shown.as_bytes()))
     }
 
-    /// Everything noted, sorted by place, as an error; nothing when nothing was.
-    pub(super) fn finish(mut self) -> Result<(), ConfigError> {
+    /// What was made of the text, or everything that was noted, sorted by place. Whoever made
+    /// nothing has noted why.
+    pub(super) fn finish<T>(self, made: Option<T>) -> Result<T, ConfigError> {
+        match made {
+            Some(made) if self.is_clean() => Ok(made),
+            _ => Err(self.into_error()),
+        }
+    }
+
+    fn into_error(mut self) -> ConfigError {
         self.found.sort();
         let (file, text) = (&self.file, self.text);
         let problem = |(at, words): (usize, String)| {
             let (line, column) = locate(text, at);
             Problem { file: file.clone(), line, column, text: words }
         };
-        let problems: Vec<_> = self.found.into_iter().map(problem).collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems, more: self.more }) }
+        let problems = self.found.into_iter().map(problem).collect();
+        ConfigError { problems, more: self.more }
     }
 }
 
@@ -209,7 +217,7 @@ mod tests {
     fn what_is_too_much_to_show_is_counted() {
         let mut report = Report::new("x.toml".into(), "a\nb");
         (0..limits::CONFIG_PROBLEMS_MAX + 3).for_each(|i| report.add(3 - i % 2, format!("{i}")));
-        let error = report.finish().unwrap_err();
+        let error = report.finish(Some(())).unwrap_err();
         assert_eq!(error.problems().len(), limits::CONFIG_PROBLEMS_MAX);
         assert_eq!(error.more(), 3);
         assert!(error.problems().is_sorted_by_key(|p| (p.line, p.column)));

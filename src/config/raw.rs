@@ -41,7 +41,7 @@ pub(super) struct Raw {
 #[derive(Default, Debug)]
 pub(super) struct Table<T> {
     /// Its name, as in `keys::TABLES`; empty for the top of the file.
-    pub(super) table: &'static str,
+    pub(super) name: &'static str,
     /// The byte at which it begins.
     pub(super) at: usize,
     /// Keys that were given, but refused: they are not missing.
@@ -53,12 +53,12 @@ pub(super) struct Table<T> {
 impl<T: Keys> Table<T> {
     /// A table that was not given.
     pub(super) fn absent(table: &'static str) -> Self {
-        Self { table, at: 0, refused: Vec::new(), keys: T::default() }
+        Self { name: table, at: 0, refused: Vec::new(), keys: T::default() }
     }
 
     fn refused(table: &'static str, at: usize) -> Self {
         let refused = KEYS.iter().filter(|k| k.table == table).map(|k| k.name).collect();
-        Self { table, at, refused, keys: T::default() }
+        Self { name: table, at, refused, keys: T::default() }
     }
 }
 
@@ -191,14 +191,14 @@ impl Raw {
     ) -> Option<(Word<'i>, Value<'i>)> {
         let at = name.span().start;
         match name.get_ref().as_ref() {
-            "log" => self.log = one("log", at, value, r),
-            "library" => self.library = one("library", at, value, r),
+            "log" => self.log = Some(one("log", at, value, r)),
+            "library" => self.library = Some(one("library", at, value, r)),
             "channel" => self.channel = many("channel", at, value, r),
-            "tv" => self.tv = one("tv", at, value, r),
-            "receive" => self.receive = one("receive", at, value, r),
-            "store" => self.store = one("store", at, value, r),
-            "http" => self.http = one("http", at, value, r),
-            "control" => self.control = one("control", at, value, r),
+            "tv" => self.tv = Some(one("tv", at, value, r)),
+            "receive" => self.receive = Some(one("receive", at, value, r)),
+            "store" => self.store = Some(one("store", at, value, r)),
+            "http" => self.http = Some(one("http", at, value, r)),
+            "control" => self.control = Some(one("control", at, value, r)),
             _ => return Some((name, value)),
         }
         None
@@ -210,16 +210,11 @@ type Value<'i> = Spanned<DeValue<'i>>;
 
 /// A table that stands once. In a wrong form it counts as there, with every key refused: one
 /// message is enough.
-fn one<T: Keys>(
-    table: &'static str,
-    at: usize,
-    value: Value<'_>,
-    r: &mut Report<'_>,
-) -> Option<Table<T>> {
+fn one<T: Keys>(table: &'static str, at: usize, value: Value<'_>, r: &mut Report<'_>) -> Table<T> {
     let span = value.span();
     match value.into_inner() {
-        DeValue::Table(keys) => Some(read_keys(table, Spanned::new(span, keys), r)),
-        other => Some(wrong_shape(table, at, &other, r)),
+        DeValue::Table(keys) => read_keys(table, Spanned::new(span, keys), r),
+        other => wrong_shape(table, at, &other, r),
     }
 }
 
@@ -233,12 +228,12 @@ fn many<T: Keys>(
     match value.into_inner() {
         DeValue::Array(items) if items.len() > limits::CHANNELS_MAX => {
             let (given, most) = (items.len(), limits::CHANNELS_MAX);
-            let at = items.iter().nth(most).map_or(at, |item| item.span().start);
+            let at = items.get(most).map_or(at, |item| item.span().start);
             r.add(at, format!("[[{table}]]: {given} are given, at most {most} are possible"));
             vec![Table::refused(table, at)]
         }
         DeValue::Array(items) => {
-            items.into_iter().filter_map(|item| one(table, item.span().start, item, r)).collect()
+            items.into_iter().map(|item| one(table, item.span().start, item, r)).collect()
         }
         other => vec![wrong_shape(table, at, &other, r)],
     }
@@ -267,7 +262,7 @@ fn read_keys<T: Keys>(
     r: &mut Report<'_>,
 ) -> Table<T> {
     let span = found.span();
-    let mut read = Table { table, at: span.start, refused: Vec::new(), keys: T::default() };
+    let mut read = Table { name: table, at: span.start, refused: Vec::new(), keys: T::default() };
     let mut good = DeTable::new();
     for (name, value) in found.into_inner() {
         let alone = DeTable::from_iter([(name.clone(), value.clone())]);

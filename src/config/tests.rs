@@ -107,8 +107,8 @@ fn nesting_without_end_is_refused() {
 
 #[test]
 fn a_flood_of_faults_is_counted() {
-    let flood: String = (0..20_000).map(|i| format!("key_{i} = 1\n")).collect();
-    let error = read(&flood).unwrap_err();
+    let flood: Vec<_> = (0..20_000).map(|i| format!("key_{i} = 1")).collect();
+    let error = read(&flood.join("\n")).unwrap_err();
     assert_eq!(error.problems().len(), limits::CONFIG_PROBLEMS_MAX);
     assert_eq!(error.more(), 20_001 - limits::CONFIG_PROBLEMS_MAX);
 }

@@ -93,9 +93,8 @@ pub(super) fn span(text: &str, kind: Kind) -> Result<Duration, Wrong> {
     let Kind::Span(least, most) = kind else { return Err(String::new()) };
     match humantime::parse_duration(text) {
         Ok(span) if (least..=most).contains(&span) => Ok(span),
-        Ok(_) => Err(String::new()),
         Err(_) if text.parse::<f64>().is_ok() => Err("; the unit is missing".to_owned()),
-        Err(_) => Err(String::new()),
+        _ => Err(String::new()),
     }
 }
 
