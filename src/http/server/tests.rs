@@ -29,6 +29,8 @@ struct World {
     server: Server,
     blob: Blob,
     seen: BTreeMap<Conn, Seen>,
+    /// Those with something queued.
+    queued: BTreeSet<Conn>,
     /// Whether the kernel takes everything at once.
     eager: bool,
     inbox_max: usize,
@@ -41,7 +43,15 @@ impl World {
         let blob = cx.create(LEN).unwrap();
         cx.out.clear();
         let server = Server::new(connections_max, per_address_max);
-        Self { cx, server, blob, seen: BTreeMap::new(), eager: true, inbox_max: 0 }
+        Self {
+            cx,
+            server,
+            blob,
+            seen: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            eager: true,
+            inbox_max: 0,
+        }
     }
 
     fn connect(&mut self, n: u32) -> Option<Conn> {
@@ -105,6 +115,7 @@ impl World {
                 let seen = self.seen.get_mut(&conn).unwrap();
                 assert!(!seen.finished, "nothing follows a finish");
                 seen.queued += payload.len();
+                self.queued.insert(conn);
                 seen.bytes.extend(rendered(&payload));
             }
             Output::Finish { conn } => self.seen.get_mut(&conn).unwrap().finished = true,
@@ -127,10 +138,7 @@ impl World {
 
     /// The kernel takes what one connection has queued.
     fn take_all(&mut self) -> bool {
-        let Some((conn, _)) = self.seen.iter().find(|(_, seen)| seen.queued > 0) else {
-            return false;
-        };
-        let conn = *conn;
+        let Some(conn) = self.queued.first().copied() else { return false };
         self.take(conn, u64::MAX);
         true
     }
@@ -139,6 +147,9 @@ impl World {
         let seen = self.seen.get_mut(&conn).unwrap();
         seen.queued = seen.queued.saturating_sub(bytes);
         let left = seen.queued;
+        if left == 0 {
+            self.queued.remove(&conn);
+        }
         if self.is_there(conn) {
             self.server.sent(&mut self.cx, conn, left);
         }

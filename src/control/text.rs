@@ -1,0 +1,258 @@
+//! Answers of the control socket in words: the status document and the connections as aligned
+//! lines. Every foreign part is escaped, so that a name cannot drive the operator's terminal. The
+//! node asks for a text and hands it to [`crate::control::Server::respond`].
+
+use core::time::Duration;
+
+use crate::base::status::{ChannelStatus, Status, StoreStatus};
+use crate::base::text::escaped;
+
+/// One connection, as the node sees it.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct ConnectionRow {
+    /// What it is for.
+    pub service: &'static str,
+    /// The other end.
+    pub peer: String,
+    /// Seconds since it began.
+    pub age_s: f64,
+    /// Bytes sent and received.
+    pub bytes: u64,
+    /// What it is doing.
+    pub note: String,
+}
+
+/// The answer to `status`.
+#[must_use]
+pub fn status(status: &Status) -> String {
+    let node = &status.node;
+    let mut rows = vec![
+        ("role", node.role.to_owned()),
+        ("version", node.version.to_owned()),
+        ("started", node.started_at.clone()),
+        ("now", node.now.clone()),
+        ("up", age(node.uptime_s)),
+        ("channels", status.channels.len().to_string()),
+        ("connections", node.connections.to_string()),
+        ("reloads", node.reloads.to_string()),
+        ("log lines dropped", status.log_lines_dropped.to_string()),
+        ("http", http(status)),
+    ];
+    rows.extend(status.tv.as_ref().map(|tv| {
+        let text = format!(
+            "{} clients, {} blocks sent, {} removed",
+            tv.clients, tv.blocks_sent, tv.removed
+        );
+        ("tv", text)
+    }));
+    rows.extend(status.receive.as_ref().map(|receive| {
+        let (server, channel) = (&receive.server, receive.channel);
+        (
+            "source",
+            format!("{server} channel {channel}: {}, {} blocks", receive.state, receive.blocks),
+        )
+    }));
+    rows.extend(status.store.as_ref().map(|store| {
+        let (blocks, bytes) = (store.blocks, store.bytes);
+        ("store", format!("{}: {}, {blocks} blocks, {bytes} bytes", store.directory, store.state))
+    }));
+    rows.iter().fold(String::new(), |text, (name, value)| {
+        text + &format!("{name:<19}{}\n", escaped(value.as_bytes()))
+    })
+}
+
+fn http(status: &Status) -> String {
+    let http = &status.http;
+    format!(
+        "{} connections, {} answers, {} refused",
+        http.connections,
+        http.answers.total(),
+        http.refused
+    )
+}
+
+/// The answer to `channels`.
+#[must_use]
+pub fn channels(channels: &[ChannelStatus]) -> String {
+    let columns =
+        [Right("channel"), Left("name"), Left("on air"), Right("block"), Right("viewers")];
+    let rows = channels.iter().map(|channel| {
+        let (movie, block) = match &channel.on_air {
+            Some(on_air) => (on_air.movie.clone(), on_air.block.to_string()),
+            None => (format!("({})", channel.state), String::new()),
+        };
+        let viewers = format!("{}/{}", channel.viewers_tv, channel.max_clients);
+        [channel.number.to_string(), channel.name.clone(), movie, block, viewers]
+    });
+    table(&columns, rows)
+}
+
+/// The answer to `files`.
+#[must_use]
+pub fn files(store: Option<&StoreStatus>) -> String {
+    let Some(store) = store else { return "this node stores nothing\n".to_owned() };
+    let rows = store.files.iter().map(|file| {
+        let seq = file.seq.map_or_else(String::new, |seq| seq.to_string());
+        [seq, file.name.clone(), file.bytes.to_string()]
+    });
+    let table = table(&[Right("block"), Left("name"), Right("bytes")], rows);
+    let (all, listed) = (store.blocks, store.files.len());
+    let rest = if listed < all { format!(", the last {listed} listed") } else { String::new() };
+    format!("{table}{all} blocks waiting, {} bytes{rest}\n", store.bytes)
+}
+
+/// The answer to `connections`.
+#[must_use]
+pub fn connections(rows: &[ConnectionRow]) -> String {
+    let columns = [Left("service"), Left("peer"), Right("age"), Right("bytes"), Left("note")];
+    table(
+        &columns,
+        rows.iter().map(|row| {
+            let service = row.service.to_owned();
+            [service, row.peer.clone(), age(row.age_s), row.bytes.to_string(), row.note.clone()]
+        }),
+    )
+}
+
+/// A column's head and the side on which its cells stand.
+enum Column {
+    Left(&'static str),
+    Right(&'static str),
+}
+use Column::{Left, Right};
+
+impl Column {
+    fn head(&self) -> String {
+        let (Left(head) | Right(head)) = self;
+        (*head).to_owned()
+    }
+
+    fn put(&self, line: &mut String, cell: &str, width: usize) {
+        let pad = " ".repeat(width - cell.chars().count());
+        let (before, after) = match self {
+            Left(_) => ("", pad.as_str()),
+            Right(_) => (pad.as_str(), ""),
+        };
+        *line += &[before, cell, after, "  "].concat();
+    }
+}
+
+/// Heads and rows with two spaces between columns and none at a line's end.
+fn table<const N: usize>(columns: &[Column; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut lines = vec![columns.each_ref().map(Column::head)];
+    lines.extend(rows.map(|row| row.map(|cell| escaped(cell.as_bytes()))));
+    let widths: [usize; N] = core::array::from_fn(|n| {
+        lines.iter().map(|line| line[n].chars().count()).max().unwrap_or(0)
+    });
+    let mut text = String::new();
+    for cells in &lines {
+        let mut line = String::new();
+        for ((column, cell), width) in columns.iter().zip(cells).zip(widths) {
+            column.put(&mut line, cell, width);
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Whole seconds as people say them.
+fn age(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::status::{OnAir, ReceiveStatus, StoredFile, TvStatus};
+
+    const EVIL: &str = "a\u{1b}[31m\nb";
+
+    fn on_air(number: usize, name: &str, movie: &str) -> ChannelStatus {
+        ChannelStatus {
+            number,
+            name: name.to_owned(),
+            on_air: Some(OnAir { movie: movie.to_owned(), block: 12, ..OnAir::default() }),
+            viewers_tv: 3,
+            max_clients: 10,
+            ..ChannelStatus::default()
+        }
+    }
+
+    #[test]
+    fn columns_stand_under_their_heads() {
+        let off = ChannelStatus {
+            number: 10,
+            name: "b".into(),
+            state: "off",
+            ..ChannelStatus::default()
+        };
+        assert_eq!(
+            channels(&[on_air(0, "gr\u{fc}n", "first_movie"), off]),
+            "channel  name  on air       block  viewers\n\
+             \x20     0  gr\u{fc}n  first_movie     12     3/10\n\
+             \x20    10  b     (off)                   0/0\n"
+        );
+    }
+
+    #[test]
+    fn no_name_breaks_out_of_its_cell() {
+        let store = StoreStatus {
+            blocks: 5,
+            bytes: 70,
+            directory: EVIL.to_owned(),
+            files: vec![StoredFile { name: EVIL.to_owned(), bytes: 7, seq: Some(1) }],
+            ..StoreStatus::default()
+        };
+        let row = ConnectionRow {
+            peer: EVIL.to_owned(),
+            note: EVIL.to_owned(),
+            ..ConnectionRow::default()
+        };
+        let all = Status {
+            receive: Some(ReceiveStatus { server: EVIL.to_owned(), ..ReceiveStatus::default() }),
+            store: Some(store.clone()),
+            ..Status::default()
+        };
+        let texts = [
+            channels(&[on_air(0, EVIL, EVIL)]),
+            files(Some(&store)),
+            connections(&[row]),
+            status(&all),
+        ];
+        for (text, lines) in texts.iter().zip([2, 3, 2, 12]) {
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert!(!text.contains('\u{1b}') && text.contains("a\\x1b[31m\\x0ab"), "{text}");
+        }
+        assert!(texts[1].ends_with("5 blocks waiting, 70 bytes, the last 1 listed\n"));
+    }
+
+    #[test]
+    fn a_status_has_a_line_for_each_part_that_is_on() {
+        let tv = TvStatus { clients: 3, ..TvStatus::default() };
+        let text = status(&Status { tv: Some(tv), ..Status::default() });
+        assert!(
+            text.contains("\ntv                 3 clients, 0 blocks sent, 0 removed\n"),
+            "{text}"
+        );
+        assert!(!text.contains("\nstore ") && !text.contains("\nsource "), "{text}");
+        assert_eq!(files(None), "this node stores nothing\n");
+    }
+
+    #[test]
+    fn connections_tell_age_and_bytes() {
+        let row = ConnectionRow {
+            service: "http",
+            peer: "127.0.0.1:5000".to_owned(),
+            age_s: 61.9,
+            bytes: 1_048_576,
+            note: "sending".to_owned(),
+        };
+        assert_eq!(
+            connections(&[row]),
+            "service  peer              age    bytes  note\n\
+             http     127.0.0.1:5000  1m 1s  1048576  sending\n"
+        );
+    }
+}

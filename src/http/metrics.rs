@@ -1,0 +1,348 @@
+//! The status document in the words of `OpenMetrics` 1.0, for `/metrics`. Words only: every number
+//! was counted elsewhere. [`crate::http::document`] calls it.
+
+use core::fmt::{self, Write as _};
+
+use crate::base::stats::Histogram;
+use crate::base::status::{
+    Answers, CHANNEL_STATES, ChannelStatus, HttpStatus, ReceiveStatus, STORE_STATES, Status,
+    StoreStatus, TvStatus,
+};
+use crate::base::text;
+
+/// What [`exposition`] is, for `Content-Type`.
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The whole document, `# EOF` and all.
+#[must_use]
+pub fn exposition(status: &Status) -> String {
+    let mut page = Page::default();
+    let node = &status.node;
+    page.info(
+        "build",
+        "Which program this is.",
+        &[&[("role", node.role), ("version", node.version)]],
+    );
+    page.plain(&NODE, status);
+    channels(&mut page, &status.channels);
+    if let Some(tv) = &status.tv {
+        page.plain(&TV, tv);
+        let help = "From a block's start to its last byte taken, a client.";
+        page.histogram("tv_delivery", help, &tv.delivery);
+    }
+    page.plain(&HTTP, &status.http);
+    answers(&mut page, &status.http.answers);
+    if let Some(receive) = &status.receive {
+        let channel = receive.channel.to_string();
+        let labels = [("server", receive.server.as_str()), ("channel", &channel)];
+        page.info("receive", "What is watched.", &[&labels]);
+        page.states(
+            "receive_state",
+            "What is being done about it.",
+            &[receive.state],
+            [(vec![], receive.state)],
+        );
+        page.plain(&RECEIVE, receive);
+    }
+    if let Some(store) = &status.store {
+        page.info("store", "Where blocks are stored.", &[&[("directory", &store.directory)]]);
+        page.states(
+            "store_state",
+            "Whether blocks can be stored.",
+            &STORE_STATES,
+            [(vec![], store.state)],
+        );
+        page.plain(&STORE, store);
+    }
+    page.text.push_str("# EOF\n");
+    page.text
+}
+
+/// One number, as the document writes it.
+#[derive(Clone, Copy)]
+enum Value {
+    Count(u64),
+    Real(f64),
+}
+
+/// What kind of number.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It only grows, from the start of the process.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// One family of numbers: its name without prefix, what it tells and where it stands.
+struct Family<T> {
+    kind: Kind,
+    name: &'static str,
+    help: &'static str,
+    value: fn(&T) -> Option<Value>,
+}
+
+const fn counter<T>(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&T) -> Option<Value>,
+) -> Family<T> {
+    Family { kind: Kind::Counter, name, help, value }
+}
+
+const fn gauge<T>(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&T) -> Option<Value>,
+) -> Family<T> {
+    Family { kind: Kind::Gauge, name, help, value }
+}
+
+const NODE: [Family<Status>; 7] = [
+    gauge("uptime_seconds", "Time since the start.", |s| real(s.node.uptime_s)),
+    gauge("connections", "Connections of every kind.", |s| count(s.node.connections)),
+    gauge("timers", "Timers armed.", |s| count(s.node.timers)),
+    gauge("blobs", "Blocks mapped or being received.", |s| count(s.node.blobs)),
+    counter("reloads", "Configurations applied since the start.", |s| count(s.node.reloads)),
+    counter("loop_turns", "Turns of the loop.", |s| count(s.node.loop_turns)),
+    counter("log_lines_dropped", "Log lines that could not be written.", |s| {
+        count(s.log_lines_dropped)
+    }),
+];
+
+const CHANNEL: [Family<ChannelStatus>; 9] = [
+    gauge("channel_viewers", "Clients of the tv server.", |c| size(c.viewers_tv)),
+    gauge("channel_viewers_max", "The most of them that are taken.", |c| size(c.max_clients)),
+    counter("channel_blocks_aired", "Blocks that went on the air.", |c| count(c.blocks_aired)),
+    counter("channel_blocks_replaced", "Blocks that the filler stood in for.", |c| {
+        count(c.blocks_replaced)
+    }),
+    counter("channel_blocks_skipped", "Blocks that nothing stood in for.", |c| {
+        count(c.blocks_skipped)
+    }),
+    gauge("channel_on_air_seq", "Number of the block on the air.", |c| {
+        count(c.on_air.as_ref()?.seq)
+    }),
+    gauge("channel_on_air_bytes", "Size of the block on the air.", |c| {
+        count(c.on_air.as_ref()?.bytes)
+    }),
+    gauge("channel_window_first_seq", "First block that can be had.", |c| count(c.window?.0)),
+    gauge("channel_window_last_seq", "Last block that can be had.", |c| count(c.window?.1)),
+];
+
+const TV: [Family<TvStatus>; 12] = [
+    gauge("tv_clients", "Clients on all channels.", |t| size(t.clients)),
+    gauge("tv_dials", "Callbacks being dialled.", |t| size(t.dials)),
+    counter("tv_joins", "Joins answered with 10.", |t| count(t.joins)),
+    counter("tv_joins_full", "Joins answered with 00.", |t| count(t.full)),
+    counter("tv_leaves", "Clients that left.", |t| count(t.leaves)),
+    counter("tv_removed", "Clients that were removed.", |t| count(t.removed)),
+    counter("tv_strikes", "Failures held against clients.", |t| count(t.strikes)),
+    counter("tv_commands", "Commands understood.", |t| count(t.commands)),
+    counter("tv_bad_commands", "Commands not understood.", |t| count(t.bad_commands)),
+    counter("tv_refused_callbacks", "Callbacks that the configuration forbids.", |t| {
+        count(t.refused_callbacks)
+    }),
+    counter("tv_blocks_sent", "Blocks delivered whole.", |t| count(t.blocks_sent)),
+    counter("tv_sent_bytes", "Bytes of blocks that the kernel took.", |t| count(t.bytes_sent)),
+];
+
+const HTTP: [Family<HttpStatus>; 7] = [
+    gauge("http_connections", "Connections of the HTTP server.", |h| size(h.connections)),
+    counter("http_accepted", "Connections taken.", |h| count(h.accepted)),
+    counter("http_refused", "Connections refused.", |h| count(h.refused)),
+    counter("http_evicted", "Idle connections closed to make room.", |h| count(h.evicted)),
+    counter("http_slow_heads", "Request heads that did not come in time.", |h| count(h.slow_heads)),
+    counter("http_stalled", "Readers that took nothing.", |h| count(h.stalled)),
+    counter("http_body_bytes", "Bytes of bodies that the kernel took.", |h| count(h.body_bytes)),
+];
+
+const RECEIVE: [Family<ReceiveStatus>; 5] = [
+    counter("receive_blocks", "Blocks received whole.", |r| count(r.blocks)),
+    counter("receive_bytes", "Their bytes.", |r| count(r.bytes)),
+    counter("receive_joins", "Joins that the server took.", |r| count(r.joins)),
+    counter("receive_rejected", "Connections and blocks turned away.", |r| count(r.rejected)),
+    gauge("receive_period_seconds", "Time between two blocks.", |r| real(r.period_s)),
+];
+
+const STORE: [Family<StoreStatus>; 5] = [
+    gauge("store_blocks", "Blocks in the store.", |s| size(s.blocks)),
+    gauge("store_bytes", "Their bytes.", |s| count(s.bytes)),
+    counter("store_blocks_stored", "Blocks stored.", |s| count(s.stored)),
+    counter("store_blocks_failed", "Blocks that could not be stored.", |s| count(s.failed)),
+    counter("store_blocks_removed", "Blocks removed again.", |s| count(s.removed)),
+];
+
+#[expect(clippy::unnecessary_wraps, reason = "families whose value may be missing have this shape")]
+fn count(value: u64) -> Option<Value> {
+    Some(Value::Count(value))
+}
+
+fn size(value: usize) -> Option<Value> {
+    count(value as u64)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "families whose value may be missing have this shape")]
+fn real(value: f64) -> Option<Value> {
+    Some(Value::Real(value))
+}
+
+fn channels(page: &mut Page, all: &[ChannelStatus]) {
+    if all.is_empty() {
+        return;
+    }
+    let numbers: Vec<String> = all.iter().map(|c| c.number.to_string()).collect();
+    let names: Vec<_> = all
+        .iter()
+        .zip(&numbers)
+        .map(|(c, number)| [("channel", number.as_str()), ("name", c.name.as_str())])
+        .collect();
+    let names: Vec<&[(&str, &str)]> = names.iter().map(<[_; 2]>::as_slice).collect();
+    page.info("channel", "The channels.", &names);
+    let states = all.iter().zip(&numbers).map(|(c, n)| (vec![("channel", n.as_str())], c.state));
+    page.states("channel_state", "What a channel is doing.", &CHANNEL_STATES, states);
+    for family in &CHANNEL {
+        page.head(family.kind.name(), family.name, family.help);
+        for (channel, number) in all.iter().zip(&numbers) {
+            if let Some(value) = (family.value)(channel) {
+                page.sample(family.name, family.kind.suffix(), &[("channel", number)], value);
+            }
+        }
+    }
+}
+
+fn answers(page: &mut Page, answers: &Answers) {
+    page.head("counter", "http_answers", "Answers by class of status.");
+    let classes = [
+        ("2xx", answers.ok),
+        ("3xx", answers.elsewhere),
+        ("4xx", answers.refused),
+        ("5xx", answers.failed),
+    ];
+    for (class, value) in classes {
+        page.sample("http_answers", "_total", &[("class", class)], Value::Count(value));
+    }
+}
+
+/// The document while it grows.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        self.text.write_fmt(line).expect("a String takes every write");
+        self.text.push('\n');
+    }
+
+    fn head(&mut self, kind: &str, name: &str, help: &str) {
+        self.line(format_args!("# TYPE vidstreamd_{name} {kind}"));
+        // The format wants a unit to be the end of the name, so the name says it all.
+        if let Some(unit) = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit)) {
+            self.line(format_args!("# UNIT vidstreamd_{name} {unit}"));
+        }
+        self.line(format_args!("# HELP vidstreamd_{name} {help}"));
+    }
+
+    fn sample(&mut self, name: &str, suffix: &str, labels: &[(&str, &str)], value: Value) {
+        let labels = Labels(labels);
+        self.line(format_args!("vidstreamd_{name}{suffix}{labels} {value}"));
+    }
+
+    /// Families without labels of one source.
+    fn plain<T>(&mut self, families: &[Family<T>], source: &T) {
+        for family in families {
+            if let Some(value) = (family.value)(source) {
+                self.head(family.kind.name(), family.name, family.help);
+                self.sample(family.name, family.kind.suffix(), &[], value);
+            }
+        }
+    }
+
+    fn info(&mut self, name: &str, help: &str, all: &[&[(&str, &str)]]) {
+        self.head("info", name, help);
+        for labels in all {
+            self.sample(name, "_info", labels, Value::Count(1));
+        }
+    }
+
+    /// One of several states for each set of labels.
+    fn states<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        known: &[&str],
+        all: impl IntoIterator<Item = (Vec<(&'a str, &'a str)>, &'a str)>,
+    ) {
+        self.head("stateset", name, help);
+        let label = format!("vidstreamd_{name}");
+        for (labels, current) in all {
+            for state in known {
+                let labels = [labels.as_slice(), &[(label.as_str(), *state)]].concat();
+                self.sample(name, "", &labels, Value::Count(u64::from(*state == current)));
+            }
+        }
+    }
+
+    /// A distribution of times; `name` is without its unit.
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        let name = format!("{name}_seconds");
+        self.head("histogram", &name, help);
+        for (bound, count) in histogram.cumulative() {
+            // Milliseconds to seconds by text, so that the bound is the same in every scrape.
+            let bound = bound.map_or_else(
+                || "+Inf".to_owned(),
+                |ms| {
+                    let thousandths = format!("{:03}", ms % 1000);
+                    let digits = thousandths.trim_end_matches('0');
+                    format!("{}.{}", ms / 1000, if digits.is_empty() { "0" } else { digits })
+                },
+            );
+            self.sample(&name, "_bucket", &[("le", &bound)], Value::Count(count));
+        }
+        self.sample(&name, "_count", &[], Value::Count(histogram.count()));
+        self.sample(&name, "_sum", &[], Value::Real(histogram.total().as_secs_f64()));
+    }
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Counter => "_total",
+            Self::Gauge => "",
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(value) => value.fmt(f),
+            Self::Real(value) => value.fmt(f),
+        }
+    }
+}
+
+/// `{a="b"}`, or nothing when there are none.
+struct Labels<'a>(&'a [(&'a str, &'a str)]);
+
+impl fmt::Display for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (name, value)) in self.0.iter().enumerate() {
+            let value = text::escaped(value.as_bytes()).replace('\\', "\\\\").replace('"', "\\\"");
+            write!(f, "{}{name}=\"{value}\"", if n == 0 { '{' } else { ',' })?;
+        }
+        f.write_str(if self.0.is_empty() { "" } else { "}" })
+    }
+}
+
+#[cfg(test)]
+mod tests;

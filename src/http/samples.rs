@@ -1,0 +1,88 @@
+//! A status document with something in every place, and foreign text that wants to do harm, for
+//! the tests of those who word it.
+
+use core::time::Duration;
+
+use crate::base::status::{
+    Answers, ChannelStatus, HttpStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status,
+    StoreStatus, StoredFile, TvStatus,
+};
+
+/// Markup, quotes, line ends and an escape sequence.
+pub(crate) const EVIL: &str = "</td><script>alert(\"1\")</script>'&\\ \n\u{1b}[31m\u{202e}";
+
+pub(crate) fn full() -> Status {
+    let mut tv = TvStatus { clients: 3, bytes_sent: u64::MAX, ..TvStatus::default() };
+    for ms in [1, 40, 40, 900, 7_000] {
+        tv.delivery.record(Duration::from_millis(ms));
+    }
+    let now = "2026-01-02T03:04:05.678Z".to_owned();
+    Status {
+        node: NodeStatus {
+            role: "relay",
+            version: "0.1.0",
+            started_at: now.clone(),
+            now: now.clone(),
+            uptime_s: 93_784.5,
+            ..NodeStatus::default()
+        },
+        channels: vec![
+            on_air(&now),
+            ChannelStatus { number: 1, state: "off", ..ChannelStatus::default() },
+        ],
+        tv: Some(tv),
+        receive: Some(ReceiveStatus {
+            server: EVIL.to_owned(),
+            state: "watching",
+            blocks: 17,
+            last_block_at: Some(now),
+            period_s: 2.002,
+            ..ReceiveStatus::default()
+        }),
+        store: Some(StoreStatus {
+            directory: EVIL.to_owned(),
+            state: "full",
+            blocks: 2,
+            bytes: 2_097_152,
+            files: vec![
+                StoredFile { name: EVIL.to_owned(), bytes: 1_048_576, seq: Some(9) },
+                StoredFile { name: "0_00010.mkv".to_owned(), bytes: 5, seq: None },
+            ],
+            ..StoreStatus::default()
+        }),
+        http: HttpStatus {
+            answers: Answers { ok: 5, elsewhere: 4, refused: 3, failed: 2 },
+            ..HttpStatus::default()
+        },
+        log_lines_dropped: 1,
+    }
+}
+
+fn on_air(now: &str) -> ChannelStatus {
+    ChannelStatus {
+        number: 0,
+        name: EVIL.to_owned(),
+        state: "on_air",
+        on_air: Some(OnAir {
+            seq: 4711,
+            movie: EVIL.to_owned(),
+            block: 12,
+            file: EVIL.to_owned(),
+            starts_at: now.to_owned(),
+            lasts_s: 2.0,
+            bytes: 1_234_567,
+            media_type: "video/x-matroska",
+            replaced: true,
+        }),
+        next: Some(Next {
+            seq: 4712,
+            movie: "next".to_owned(),
+            block: 0,
+            starts_at: EVIL.to_owned(),
+        }),
+        viewers_tv: 3,
+        max_clients: 10,
+        window: Some((4700, 4712)),
+        ..ChannelStatus::default()
+    }
+}
