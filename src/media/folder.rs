@@ -78,7 +78,7 @@ impl Folder {
             return;
         }
         let Some(safe) = name::safe(name) else { return self.stranger(name, Odd::UnsafeName) };
-        if let Some(block) = name::parse(safe) {
+        if let Some(block) = name::parse_safe(safe) {
             let group = self.enter(block.stem, block.container);
             self.groups[group].present.push(packed(block.number, block.digits));
         } else if index_rank(safe).is_some() {
@@ -165,20 +165,20 @@ impl Folder {
     fn apply(&mut self, name: &str, text: &[u8]) -> Result<(), (u32, Unfit)> {
         let entries = index::parse(text).map_err(|e| (e.line, Unfit::Line(e.why)))?;
         let container = one_container(&entries)?;
-        let names: Vec<_> = entries.iter().map(|e| name::parse(e.name)).collect();
-        let stem = common_stem(&names).unwrap_or_else(|| stem_of_index(name));
+        let names: Vec<_> = entries.iter().map(|e| name::parse_safe(e.name)).collect();
+        let common = common_stem(&names);
+        let stem = common.unwrap_or_else(|| stem_of_index(name));
         let group = self.find(stem, container);
         if group.is_some_and(|g| self.groups[g].indexed) {
             return Err((0, Unfit::Second));
         }
-        let present: Vec<_> =
-            entries.iter().zip(&names).map(|(e, n)| self.has(e.name, n.as_ref())).collect();
+        let present = self.present(group.filter(|_| common.is_some()), &entries, &names);
         if !present.contains(&true) {
             return Err((0, Unfit::NothingThere));
         }
         let mut told = Names::default();
         for ((block, entry), parsed) in (0..).zip(&entries).zip(&names) {
-            told.tell(block, Called::of(parsed.as_ref(), entry.name, stem));
+            told.tell(block, Called::of(parsed.filter(|_| common.is_some()), entry.name));
         }
         self.gaps(stem, &told, present.iter().copied());
         self.unlisted(group, &names);
@@ -187,6 +187,24 @@ impl Folder {
         let lasts = Lasts::of(entries.iter().map(|e| e.lasts)).ok_or((0, Unfit::TooLarge))?;
         self.movies.push(Movie::new(place, told, lasts));
         Ok(())
+    }
+
+    /// Which of the files that an index names are in this directory; `group` is where all of them
+    /// belong, if they do.
+    fn present(
+        &self,
+        group: Option<usize>,
+        entries: &[Entry<'_>],
+        names: &[Option<Name<'_>>],
+    ) -> Vec<bool> {
+        let mut next = group.map_or(&[][..], |g| &self.groups[g].present).iter().peekable();
+        let here = |(entry, name): (&Entry<'_>, &Option<Name<'_>>)| {
+            // An index tends to list files as they are numbered; then no search is needed.
+            let key = name.map(|n| packed(n.number, n.digits));
+            key.is_some_and(|key| next.next_if_eq(&&key).is_some())
+                || self.has(entry.name, name.as_ref())
+        };
+        entries.iter().zip(names).map(here).collect()
     }
 
     /// Whether a file that an index names is in this directory.
@@ -203,9 +221,12 @@ impl Folder {
     fn unlisted(&mut self, group: Option<usize>, names: &[Option<Name<'_>>]) {
         let Some(group) = group.map(|g| &mut self.groups[g]) else { return };
         group.indexed = true;
-        let mut listed: Vec<_> =
-            names.iter().flatten().map(|n| packed(n.number, n.digits)).collect();
+        let own = names.iter().flatten().filter(|n| *n.stem == *group.stem);
+        let mut listed: Vec<_> = own.map(|n| packed(n.number, n.digits)).collect();
         listed.sort_unstable();
+        if listed == group.present {
+            return;
+        }
         let strange: Vec<_> = group
             .present
             .iter()

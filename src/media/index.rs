@@ -70,11 +70,19 @@ pub enum Why {
 /// The first line that is wrong.
 pub fn parse(text: &[u8]) -> Result<Vec<Entry<'_>>, IndexError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let text = core::str::from_utf8(text).map_err(|e| {
+        let line = text[..e.valid_up_to()].split(|b| *b == b'\n').count();
+        IndexError { line: u32::try_from(line).unwrap_or(u32::MAX), why: Why::NotText }
+    })?;
     let mut reader = Reader::default();
-    for (line, bytes) in (1..).zip(text.split(|b| *b == b'\n')) {
-        reader.line = line;
-        let line_text = core::str::from_utf8(bytes).map_err(|_| reader.error(Why::NotText))?;
-        reader.line(line_text.trim())?;
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Lines are short: plain counting finds their ends sooner than a searcher is set up.
+        let end = rest.bytes().position(|b| b == b'\n').unwrap_or(rest.len());
+        let (line, after) = rest.split_at(end);
+        reader.line += 1;
+        reader.line(line.trim_ascii())?;
+        rest = after.strip_prefix('\n').unwrap_or_default();
     }
     reader.finish()
 }
@@ -105,11 +113,13 @@ impl<'a> Reader<'a> {
 
     fn name(&mut self, text: &'a str) -> Result<(), IndexError> {
         let lasts = self.pending.take().ok_or_else(|| self.error(Why::NoDuration))?;
-        let name = name::safe(text.as_bytes()).ok_or_else(|| self.error(Why::BadName))?;
+        if !name::is_safe(text) {
+            return Err(self.error(Why::BadName));
+        }
         if self.entries.len() == limits::BLOCKS_MAX {
             return Err(self.error(Why::TooMany));
         }
-        self.entries.push(Entry { line: self.line, name, lasts });
+        self.entries.push(Entry { line: self.line, name: text, lasts });
         Ok(())
     }
 
@@ -130,8 +140,9 @@ impl<'a> Reader<'a> {
 
 /// The duration of an `#EXTINF` line, after its colon: seconds, then perhaps a comma and a title.
 fn lasts(rest: &str) -> Result<Duration, Why> {
-    let seconds = rest.split(',').next().unwrap_or_default().trim();
-    let lasts = decimal(seconds).ok_or(Why::BadDuration)?;
+    let rest = rest.as_bytes();
+    let end = rest.iter().position(|b| *b == b',').unwrap_or(rest.len());
+    let lasts = decimal(rest[..end].trim_ascii()).ok_or(Why::BadDuration)?;
     if lasts.is_zero() || lasts > limits::BLOCK_LASTS_MAX {
         return Err(Why::OutOfRange);
     }
@@ -139,21 +150,26 @@ fn lasts(rest: &str) -> Result<Duration, Why> {
 }
 
 /// A decimal number of seconds to the nanosecond, without floats; a tenth decimal rounds.
-fn decimal(text: &str) -> Option<Duration> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let mut nanoseconds = 0_u64;
-    let mut unit = 100_000_000;
-    for digit in fraction.bytes().take(9) {
-        nanoseconds += u64::from(digit - b'0') * unit;
-        unit /= 10;
-    }
-    let up = fraction.as_bytes().get(9).is_some_and(|b| *b >= b'5');
-    let seconds = Duration::from_secs(whole.parse().ok()?);
-    seconds.checked_add(Duration::from_nanos(nanoseconds + u64::from(up)))
+fn decimal(text: &[u8]) -> Option<Duration> {
+    let point = text.iter().position(|b| *b == b'.').unwrap_or(text.len());
+    let (whole, fraction) = (&text[..point], text.get(point + 1..).unwrap_or(b"0"));
+    let fraction_kept = &fraction[..fraction.len().min(9)];
+    let places = u32::try_from(9 - fraction_kept.len()).ok()?;
+    let nanoseconds = digits(fraction_kept)? * 10_u64.pow(places);
+    let beyond = &fraction[fraction_kept.len()..];
+    let exact = beyond.iter().all(u8::is_ascii_digit);
+    let up = u64::from(beyond.first().is_some_and(|b| *b >= b'5'));
+    let seconds = Duration::from_secs(digits(whole).filter(|_| exact)?);
+    seconds.checked_add(Duration::from_nanos(nanoseconds + up))
+}
+
+/// A number of digits only, at least one.
+fn digits(text: &[u8]) -> Option<u64> {
+    let number = text.iter().try_fold(0_u64, |n, b| {
+        let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
+        n.checked_mul(10)?.checked_add(digit)
+    });
+    number.filter(|_| !text.is_empty())
 }
 
 /// An index of these files, in this order.
@@ -208,7 +224,7 @@ mod tests {
     fn each_error_names_its_line() {
         assert_eq!(wrong(""), (1, Why::NoHeader));
         assert_eq!(wrong("a.mkv\n"), (1, Why::NoHeader));
-        assert_eq!(wrong("#EXTM3U\n"), (2, Why::Empty));
+        assert_eq!(wrong("#EXTM3U\n"), (1, Why::Empty));
         assert_eq!(wrong("#EXTM3U\na.mkv"), (2, Why::NoDuration));
         for bad in ["x", "", "-1", "2.", ".5", "1e3", "2,5e", "99999999999999999999"] {
             let text = format!("#EXTM3U\n\n#EXTINF:{bad},\na.mkv\n");
@@ -221,8 +237,9 @@ mod tests {
             let text = format!("#EXTM3U\n#EXTINF:2,\n{bad}\n");
             assert_eq!(wrong(&text), (3, Why::BadName), "{bad}");
         }
-        assert_eq!(wrong("#EXTM3U\n#EXTINF:2,\n"), (3, Why::NoName));
-        assert_eq!(parse(b"#EXTM3U\n\xff").unwrap_err().why, Why::NotText);
+        assert_eq!(wrong("#EXTM3U\n#EXTINF:2,\n"), (2, Why::NoName));
+        let error = parse(b"#EXTM3U\n\n#\xff\n").unwrap_err();
+        assert_eq!((error.line, error.why), (3, Why::NotText));
         assert_eq!(
             parse(b"#EXTM3U\n#EXTINF:2,\n/x").unwrap_err().to_string(),
             "line 3: a block is named without directories, control characters or a leading dot"

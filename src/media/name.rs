@@ -24,15 +24,25 @@ pub struct Name<'a> {
 /// Takes a block's file name apart; nothing when it is not one or not [`safe`].
 #[must_use]
 pub fn parse(name: &str) -> Option<Name<'_>> {
-    let (base, extension) = safe(name.as_bytes())?.rsplit_once('.')?;
-    let container = Container::from_extension(extension)?;
-    let (stem, text) = base.rsplit_once('_')?;
-    let plain = (1..=DIGITS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    if stem.is_empty() || !plain {
+    parse_safe(safe(name.as_bytes())?)
+}
+
+/// [`parse`] of a name that is known to be [`safe`]. Every file of a library goes through here at
+/// the start, so it is one walk from the end.
+pub(super) fn parse_safe(name: &str) -> Option<Name<'_>> {
+    let (base, container) = Container::ALL.into_iter().find_map(|container| {
+        let base = name.strip_suffix(container.extension())?.strip_suffix('.')?;
+        Some((base, container))
+    })?;
+    let text = base.as_bytes();
+    let digits = text.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let (stem, number) = base.split_at_checked(text.len() - digits)?;
+    let stem = stem.strip_suffix('_').filter(|stem| !stem.is_empty())?;
+    if !(1..=DIGITS_MAX).contains(&digits) {
         return None;
     }
-    let digits = u8::try_from(text.len()).ok()?;
-    Some(Name { stem, number: text.parse().ok()?, digits, container })
+    let number = number.bytes().fold(0, |n, b| n * 10 + u32::from(b - b'0'));
+    Some(Name { stem, number, digits: u8::try_from(digits).ok()?, container })
 }
 
 /// The file name of a block, its number with at least five digits as the seed system writes it.
@@ -51,18 +61,22 @@ pub fn container(name: &str) -> Option<Container> {
 /// longer than a file name can be. So it is never `.` or `..` and never leaves its directory.
 #[must_use]
 pub fn safe(name: &[u8]) -> Option<&str> {
-    let name = core::str::from_utf8(name).ok()?;
-    let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.starts_with('.');
-    (fits && !name.contains('/') && !has_control(name)).then_some(name)
+    core::str::from_utf8(name).ok().filter(|name| is_safe(name))
 }
 
-fn has_control(name: &str) -> bool {
-    // ASCII names, nearly all of them, need no decoding.
-    if name.is_ascii() {
-        name.bytes().any(|b| b.is_ascii_control())
-    } else {
-        name.chars().any(char::is_control)
-    }
+/// [`safe`] for what is known to be UTF-8.
+pub(super) fn is_safe(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let fits = !bytes.is_empty() && bytes.len() <= NAME_BYTES_MAX && bytes[0] != b'.';
+    // Names that are all ASCII, nearly all of them, need no decoding.
+    fits && !has_bad_ascii(bytes) && (name.is_ascii() || !name.chars().any(char::is_control))
+}
+
+/// Whether there is a control character of ASCII or a `/`; without branches, so that it is many
+/// bytes at a time.
+fn has_bad_ascii(name: &[u8]) -> bool {
+    let bad = |b: u8| u8::from(b < 0x20) | u8::from(b == 0x7f) | u8::from(b == b'/');
+    name.iter().fold(0, |any, b| any | bad(*b)) != 0
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ pub(super) enum Called<'a> {
 }
 
 impl<'a> Called<'a> {
-    /// How `name`, written out as `text`, is called in the movie `stem`.
-    pub(super) fn of(name: Option<&Name<'_>>, text: &'a str, stem: &str) -> Self {
-        match name.filter(|n| n.stem == stem) {
+    /// How a file is called: by `name` when it is one of the movie's own, else by `text`.
+    pub(super) fn of(name: Option<Name<'_>>, text: &'a str) -> Self {
+        match name {
             Some(name) => Self::Numbered { number: name.number, digits: name.digits },
             None => Self::Odd(text),
         }
@@ -112,7 +112,8 @@ mod tests {
     fn told(list: &[&str], stem: &str) -> Names {
         let mut names = Names::default();
         for (block, text) in (0..).zip(list) {
-            names.tell(block, Called::of(name::parse(text).as_ref(), text, stem));
+            let name = name::parse(text).filter(|n| n.stem == stem);
+            names.tell(block, Called::of(name, text));
         }
         names
     }
