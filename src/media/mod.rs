@@ -19,7 +19,8 @@ pub mod sniff;
 pub enum Durations {
     /// Each lasts [`Options::block_duration`].
     Nominal,
-    /// What their own headers say, sampled; [`Options::block_duration`] where a header says nothing.
+    /// What their own headers say, sampled; [`Options::block_duration`] where a header says
+    /// nothing.
     #[default]
     Header,
 }
