@@ -1,5 +1,5 @@
-//! The process: one turn of the loop, reload, shutdown. Joins a [`Node`] to the [`Reactor`]; decides
-//! nothing about channels or peers. Called by `main.rs` with what the flags asked for.
+//! The process: one turn of the loop, reload, shutdown. Joins a [`Node`] to the [`Reactor`];
+//! decides nothing about channels or peers. Called by `main.rs` with what the flags asked for.
 //!
 //! A turn: poll (timeout 0 while there is work that no event will announce, else until the next
 //! deadline) → clocks, once → signals → ready sockets, each with a byte budget, each input followed

@@ -18,8 +18,6 @@ pub mod exit {
     pub const OK: u8 = 0;
     /// The command line was wrong.
     pub const USAGE: u8 = 64;
-    /// What was read is not what it should be: a damaged library.
-    pub const DATAERR: u8 = 65;
     /// A file or directory to read is not there, or not readable.
     pub const NOINPUT: u8 = 66;
     /// A host is not known.

@@ -1,4 +1,4 @@
-//! The sockets, maps and files of a node: carries out [`Output`]s and tells what happened.
+//! The sockets, maps and files of a node: carries out outputs and tells what happened.
 //!
 //! It decides nothing. Only the daemon calls it, once a phase of the loop's turn; what an output
 //! brought about at once (an opened file, a refused dial) waits in [`Reactor::poll_told`] and is
@@ -193,12 +193,12 @@ impl Reactor {
         Ok(addr)
     }
 
-    /// The directory that [`Output::Open`] paths are below.
+    /// The directory that [`crate::base::port::Output::Open`] paths are below.
     pub fn set_library(&mut self, directory: Option<File>) {
         self.library = directory;
     }
 
-    /// The store that [`Output::Store`] writes to.
+    /// The store that [`crate::base::port::Output::Store`] writes to.
     pub fn set_spooler(&mut self, spooler: Option<Spooler>) {
         self.spooler = spooler;
     }

@@ -3,7 +3,7 @@
 //!
 //! What belongs where: a machine knows its own protocol and says what happened; here that is
 //! passed on (a block that the source brings goes to the window, and from there to every sink) and
-//! worded for the log ([`observe`]). A role is only which machines exist.
+//! worded for the log (`observe`). A role is only which machines exist.
 
 mod make;
 mod observe;
