@@ -28,9 +28,12 @@ until_true() {
     return 1
 }
 
-# Whether a unit runs under another pid than the one before.
+# Whether a unit runs under another pid than the one before. Both are asked for at once: between
+# two questions the unit may have failed.
 runs_anew() {
-    [[ $(shown "$1" ActiveState) == active && $(shown "$1" MainPID) != "$2" ]]
+    local now
+    now=$(systemctl show "$1" -p ActiveState,MainPID)
+    [[ $now == *ActiveState=active* && $now != *MainPID=0* && $now != *MainPID=$2* ]]
 }
 
 # Whether the journal of a unit has a line.
