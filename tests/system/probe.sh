@@ -10,7 +10,9 @@ found() {
     local name=$1
     shift
     "$@" >"/out/$name" 2>&1
-    echo $? >"/out/$name.status"
+    local status=$?
+    echo $status >"/out/$name.status"
+    return $status
 }
 
 # shown UNIT PROPERTY
@@ -54,9 +56,19 @@ get() {
     exec 3>&-
 }
 
+# The last step, also when nothing of what follows the start makes sense.
+finish() {
+    journalctl --quiet --sync
+    found journal journalctl --quiet --no-pager -o short-precise -u vidstreamd
+    found journal_of_all journalctl --quiet --no-pager -o short-precise -n 400
+    touch /out/finished
+    systemctl --no-block --force poweroff
+    exit
+}
+
 server=vidstreamd.service
 
-found start systemctl start $server
+found start systemctl start $server || finish
 found started systemctl show $server -p ActiveState,MainPID,NRestarts
 found healthz get 16080 /healthz
 first=$(shown $server MainPID)
@@ -70,12 +82,12 @@ found after_bad_reload systemctl show $server -p ActiveState,MainPID,NRestarts
 cp /run/good.toml /etc/vidstreamd/server.toml
 
 kill -KILL "$first"
-found restarted until_true runs_anew $server "$first"
+found restarted until_true runs_anew $server "$first" || finish
 second=$(shown $server MainPID)
 found after_kill systemctl show $server -p ActiveState,MainPID,NRestarts
 
 kill -STOP "$second"
-found watched until_true runs_anew $server "$second"
+found watched until_true runs_anew $server "$second" || finish
 found after_watchdog systemctl show $server -p ActiveState,MainPID,NRestarts
 found watchdog_line until_true journal_has $server 'Watchdog timeout'
 
@@ -94,8 +106,4 @@ found broken_shown systemctl show vidstreamd@broken.service \
 
 found stop systemctl stop $server
 found stopped systemctl show $server -p ActiveState,Result
-journalctl --quiet --sync
-found journal journalctl --quiet --no-pager -o short-precise -u vidstreamd
-found journal_of_all journalctl --quiet --no-pager -o short-precise -n 400
-touch /out/finished
-systemctl --no-block --force poweroff
+finish
