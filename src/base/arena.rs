@@ -1,5 +1,6 @@
-//! Slots with generations: a key that outlived its value finds nothing, never the slot's next owner.
-//! [`Arena`] (over `slab`) makes the keys; [`Side`] hangs further values on keys made elsewhere.
+//! Slots with generations: a key that outlived its value finds nothing, never the slot's next
+//! owner. [`Arena`] (over `slab`) makes the keys; [`Side`] hangs further values on keys made
+//! elsewhere.
 
 use slab::Slab;
 
@@ -11,6 +12,11 @@ pub struct Key {
 }
 
 impl Key {
+    fn new(index: usize, generation: u32) -> Self {
+        let index = u32::try_from(index).expect("arenas are far below 2^32 slots");
+        Self { index, generation }
+    }
+
     /// The slot, for dense side tables.
     #[must_use]
     pub fn index(self) -> usize {
@@ -54,8 +60,7 @@ impl<T> Arena<T> {
         // 31 bits, so that a key's bits are never the all-ones token that mio keeps for itself.
         self.generation = (self.generation + 1) & 0x7fff_ffff;
         let index = self.slots.insert((self.generation, value));
-        let index = u32::try_from(index).expect("max is far below 2^32 slots");
-        Some(Key { index, generation: self.generation })
+        Some(Key::new(index, self.generation))
     }
 
     /// The value, unless its slot has been freed since.
@@ -89,10 +94,7 @@ impl<T> Arena<T> {
 
     /// Every value in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.slots.iter().map(|(i, (generation, value))| {
-            let index = u32::try_from(i).expect("max is far below 2^32 slots");
-            (Key { index, generation: *generation }, value)
-        })
+        self.slots.iter().map(|(i, (generation, value))| (Key::new(i, *generation), value))
     }
 }
 
@@ -156,8 +158,7 @@ impl<T> Side<T> {
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.slots.iter().enumerate().filter_map(|(i, slot)| {
             let (generation, value) = slot.as_ref()?;
-            let index = u32::try_from(i).expect("slots come from keys, whose index is 32 bits");
-            Some((Key { index, generation: *generation }, value))
+            Some((Key::new(i, *generation), value))
         })
     }
 }

@@ -27,8 +27,7 @@ impl Rng {
 
     /// A number below `end`, which is at least 1; the bias is below 2^-64 × `end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        let wide = u128::from(self.next_u64()) * u128::from(end);
-        u64::try_from(wide >> 64).expect("the upper half of a 128-bit product has 64 bits")
+        upper_half(u128::from(self.next_u64()) * u128::from(end))
     }
 
     /// A duration from `from` up to, not including, `to`; `from` when there is nothing between.
@@ -36,6 +35,10 @@ impl Rng {
         let room = nanos(to).saturating_sub(nanos(from)).max(1);
         from + Duration::from_nanos(self.below(room))
     }
+}
+
+fn upper_half(product: u128) -> u64 {
+    u64::try_from(product >> 64).expect("the upper half of 128 bits has 64")
 }
 
 #[cfg(test)]

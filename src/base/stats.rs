@@ -52,7 +52,9 @@ mod tests {
     #[test]
     fn a_histogram_counts_at_the_bounds() {
         let mut h = Histogram::default();
-        [0, 5, 6, 5_000, 9_999].map(|ms| h.record(Duration::from_millis(ms)));
+        for ms in [0, 5, 6, 5_000, 9_999] {
+            h.record(Duration::from_millis(ms));
+        }
         let rows: Vec<_> = h.cumulative().collect();
         assert_eq!(rows[0], (Some(5), 2));
         assert_eq!(rows[1], (Some(10), 3));

@@ -1,2 +1,120 @@
-//! x
-fn main() {}
+//! vidstream: the person's program. It asks a running node through its control socket.
+
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::{Arg, Parser};
+
+use vidstreamd::base::text::escaped;
+use vidstreamd::config::{Control, Environment, Role};
+use vidstreamd::flags::exit;
+use vidstreamd::io::ctl;
+
+const HELP: &str = "\
+Usage: vidstream ctl [--socket PATH] COMMAND
+
+Asks a running vidstreamd on this machine.
+
+Commands:
+  status         the node in a few lines (status json: all of it)
+  channels       what is on the air, who watches
+  files          the blocks waiting in a client's store
+  connections    who sends to this node and who receives from it
+
+Flags:
+  --socket PATH  the node's control socket; else the usual places are tried
+  --version      print the version, and exit
+  --help         print this text, and exit
+";
+
+/// What the command line asks for.
+enum Wish {
+    Ask { socket: Option<PathBuf>, command: String },
+    Print(String),
+}
+
+fn main() -> ExitCode {
+    let wish = wish(Parser::from_env());
+    let result = match wish {
+        Ok(Wish::Print(text)) => print(text.as_bytes()),
+        Ok(Wish::Ask { socket, command }) => ask(socket, &command),
+        Err(why) => Err((exit::USAGE, format!("{why}\nTry 'vidstream --help'."))),
+    };
+    let Err((code, why)) = result else { return ExitCode::SUCCESS };
+    writeln!(io::stderr(), "vidstream: {why}").ok();
+    ExitCode::from(code)
+}
+
+fn wish(mut parser: Parser) -> Result<Wish, String> {
+    let (mut socket, mut words) = (None, Vec::new());
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("help") => return Ok(Wish::Print(HELP.into())),
+            Arg::Long("version") => {
+                let version = env!("CARGO_PKG_VERSION");
+                return Ok(Wish::Print(format!("vidstream {version}\n")));
+            }
+            Arg::Long("socket") => {
+                let path = parser.value().map_err(|e| e.to_string())?;
+                socket = Some(PathBuf::from(path));
+            }
+            Arg::Value(word) => words.push(escaped(word.as_encoded_bytes())),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    match words.split_first() {
+        Some((ctl, command)) if ctl == "ctl" && !command.is_empty() => {
+            Ok(Wish::Ask { socket, command: command.join(" ") })
+        }
+        Some((ctl, _)) if ctl == "ctl" => Err("ctl: expected a command behind it".into()),
+        Some((word, _)) => Err(format!("{word}: unknown; did you mean \"ctl {word}\"?")),
+        None => Err("expected \"ctl\" and a command".into()),
+    }
+}
+
+type Outcome = Result<(), (u8, String)>;
+
+fn ask(socket: Option<PathBuf>, command: &str) -> Outcome {
+    let stream = connect(socket)?;
+    let broken = |e: io::Error| (exit::IOERR, format!("the answer broke off: {e}"));
+    let answer = ctl::ask(stream, command).map_err(broken)?;
+    print(&answer)
+}
+
+/// Connects to the socket that was named, or to the first of the usual ones that answers.
+fn connect(socket: Option<PathBuf>) -> Result<UnixStream, (u8, String)> {
+    let places = socket.map_or_else(usual_places, |path| vec![path]);
+    let mut tried = Vec::new();
+    for place in places {
+        match ctl::connect(&place) {
+            Ok(stream) => return Ok(stream),
+            Err(e) => tried.push(format!("{}: {e}", escaped(place.as_os_str().as_encoded_bytes()))),
+        }
+    }
+    let tried = tried.join("\n  ");
+    let hint = "name the socket of [control] in the node's configuration with --socket";
+    Err((exit::UNAVAILABLE, format!("no node answers; {hint}\n  {tried}")))
+}
+
+/// Where nodes make their sockets: started by hand, as this user or as root, or by systemd.
+fn usual_places() -> Vec<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let environment = Environment {
+        runtime_directory: variable("RUNTIME_DIRECTORY"),
+        xdg_runtime_dir: variable("XDG_RUNTIME_DIR"),
+        uid: nix::unistd::geteuid().as_raw(),
+    };
+    let roles = [Role::Client, Role::Relay, Role::Server];
+    let mut places: Vec<_> =
+        roles.iter().map(|role| Control::default_socket(*role, &environment)).collect();
+    places.push("/run/vidstreamd/control.sock".into());
+    places.dedup();
+    places
+}
+
+fn print(text: &[u8]) -> Outcome {
+    let failed = |e: io::Error| (exit::IOERR, format!("standard output: {e}"));
+    io::stdout().write_all(text).map_err(failed)
+}

@@ -32,6 +32,7 @@ use crate::base::text::escaped;
 use crate::base::time::Wall;
 use crate::config::problem::Report;
 
+pub use crate::media::Durations;
 pub use diff::{Apply, Change, Plan, apply, plan};
 pub use keys::{KEYS, Key, Kind};
 pub use print::print;
@@ -236,15 +237,6 @@ pub struct Library {
     pub block_duration: Duration,
     /// What tells the duration of a block without an index.
     pub durations: Durations,
-}
-
-/// What tells the duration of a block that no index names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Durations {
-    /// Every such block lasts [`Library::block_duration`].
-    Nominal,
-    /// The file's own header; [`Library::block_duration`] where it says nothing.
-    Header,
 }
 
 /// One `[[channel]]`.

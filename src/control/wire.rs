@@ -39,7 +39,7 @@ const COMMANDS: [(&str, Command, &str); 6] = [
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum Refused {
     /// There is no such command.
-    #[error("unknown command \"{}\"{}; \"help\" lists the commands", said, meant.map_or_else(String::new, |name| format!(", did you mean \"{name}\"?")))]
+    #[error("unknown command \"{said}\"{}; \"help\" lists the commands", hint(*meant))]
     Unknown {
         /// What came, safe to show.
         said: String,
@@ -85,6 +85,10 @@ fn nearest(said: &str) -> Option<&'static str> {
     (said.len() <= 2 * name.len() && near(name) <= name.len() / 3).then_some(*name)
 }
 
+fn hint(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |name| format!(" (did you mean \"{name}\"?)"))
+}
+
 /// The answer to `help`.
 #[must_use]
 pub fn help() -> String {
@@ -116,7 +120,7 @@ mod tests {
         let told = |line: &[u8]| parse(line, true).unwrap_err().to_string();
         assert_eq!(
             told(b"chanels"),
-            "unknown command \"chanels\", did you mean \"channels\"?; \"help\" lists the commands"
+            "unknown command \"chanels\" (did you mean \"channels\"?); \"help\" lists the commands"
         );
         assert_eq!(told(b"reboot"), "unknown command \"reboot\"; \"help\" lists the commands");
         assert_eq!(told(b""), "unknown command \"\"; \"help\" lists the commands");
@@ -139,7 +143,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_command_or_a_reason(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        fn any_bytes_are_a_command_or_a_reason(
+            bytes in proptest::collection::vec(any::<u8>(), 0..2000),
+        ) {
             prop_assert!(parse(&bytes, true) != Ok(None));
         }
     }

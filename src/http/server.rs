@@ -2,13 +2,15 @@
 //! no socket and no blob and knows no channel; the node drives it with what [`Input`] tells, takes
 //! requests with [`Server::poll_request`] and answers each with [`Server::respond`].
 //!
-//! | state | what happens | timer | goes to |
+//! | state | what is here | timer | goes to |
 //! |---|---|---|---|
-//! | quiet | no byte of a request is here | `HeadPatience` when new, else `Idle` | head, asked, sending |
-//! | head | a part of a head is here; bytes that trickle in gain no time | `HeadPatience` | asked, sending (refused) |
-//! | asked | the node has the request | `Stall`: answered with 503 | sending |
-//! | sending | the answer is being taken | `Stall`, anew with each byte taken | quiet, head, asked; lingering after the last |
-//! | lingering | the last answer is taken; what still comes is forgotten, so that no reset overtakes the answer | `Idle`, 2 s | |
+//! | quiet | no byte of a request | `Idle`; `HeadPatience` when new | head, asked, sending |
+//! | head | a part of a head | `HeadPatience`, from its first byte | asked, sending |
+//! | asked | a request, the node has it | `Stall`, then 503 | sending |
+//! | sending | an answer being taken | `Stall`, anew with each byte | all but sending, or refused |
+//! | lingering | nothing; the last answer is taken | `Idle`, 2 s | |
+//!
+//! While lingering, what still comes is forgotten, so that no reset overtakes the answer.
 //!
 //! From each a connection can end. While one is told to close, nothing of it is known here. What a
 //! peer sends ahead waits, up to [`limits::HTTP_HEAD_BYTES_MAX`] and one read; then its reading is
@@ -64,7 +66,7 @@ struct Client {
 }
 
 // With its place in `idle` and the node's own record a quiet connection stays below 512 bytes.
-const _: () = assert!(size_of::<Client>() <= 160, "one connection stays small");
+const _: () = assert!(size_of::<Client>() <= 128, "one connection stays small");
 
 #[derive(Debug)]
 enum State {

@@ -1,3 +1,20 @@
-//! What touches the world.
+//! Everything that touches the world: sockets, maps, files, clocks, signals, the log. It decides
+//! nothing; `daemon.rs` drives it and joins it to a node.
 
+#![expect(clippy::disallowed_methods, reason = "this is the layer that may")]
+
+pub mod clock;
+pub mod ctl;
+pub mod descriptors;
+pub mod files;
 pub mod library;
+pub mod listener;
+pub mod log;
+pub mod notify;
+pub mod reactor;
+pub mod signals;
+pub mod spooler;
+
+mod blobs;
+mod datagram;
+mod stream;

@@ -341,7 +341,7 @@ mod tests {
             let each = lasts.iter().map(|ms| Duration::from_millis(*ms));
             let movie = Movie { lasts: Lasts::of(each.clone()).unwrap(), ..movie("", "x", Container::Mkv) };
             prop_assert_eq!(movie.blocks() as usize, lasts.len());
-            prop_assert_eq!(movie.total(), each.clone().sum());
+            prop_assert_eq!(movie.total(), each.clone().sum::<Duration>());
             let mut end = Duration::ZERO;
             for (block, lasts) in (0..).zip(each) {
                 prop_assert_eq!((movie.starts(block), movie.lasts(block)), (Some(end), Some(lasts)));

@@ -1,1 +1,607 @@
-//! Under construction.
+//! A node: the machines of its role joined together, the arena of peers, the wheel. Pure: the
+//! daemon and the simulator run the same lines.
+//!
+//! What belongs where: a machine knows its own protocol and says what happened; here that is
+//! passed on (a block that the source brings goes to the window, and from there to every sink) and
+//! worded for the log ([`observe`]). A role is only which machines exist.
+
+mod observe;
+mod reload;
+mod site;
+mod status;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use ipnet::IpNet;
+
+use crate::base::arena::Key;
+use crate::base::limits;
+use crate::base::port::{
+    Blob, Conn, Cx, End, Facts, Gone, Input, Level, Output, Service, Wake, Why,
+};
+use crate::base::status::Status;
+use crate::base::time::{Mono, Now};
+use crate::channel::playout::{self, Playout};
+use crate::channel::spool::Spool;
+use crate::channel::window::Window;
+use crate::channel::{Block, playout::State};
+use crate::config::{self, Config};
+use crate::media::catalog::Catalog;
+use crate::media::schedule::Schedule;
+use crate::media::sniff::{Container, sniff};
+use crate::{control, http, tv};
+
+/// What a node is told of its surroundings at the start and at a reload.
+#[derive(Clone, Default, Debug)]
+pub struct Environment {
+    /// Networks of this machine's interfaces.
+    pub attached: Vec<IpNet>,
+    /// The source's address, looked up.
+    pub source: Option<SocketAddr>,
+    /// Files that the store holds already: name and bytes.
+    pub stored: Vec<(String, u64)>,
+}
+
+/// One channel of this node.
+#[derive(Debug)]
+struct Channel {
+    name: String,
+    max_clients: usize,
+    window: Window,
+    /// The source, when it is a schedule; else the channel is what the tv client brings.
+    playout: Option<Playout>,
+    /// The number of the next block that the tv client brings, and how many it brought.
+    arrivals: (u64, u64),
+}
+
+/// Everything that a process is, but for what touches the world.
+#[derive(Debug)]
+pub struct Node {
+    cx: Cx,
+    config: Config,
+    environment: Environment,
+    channels: Vec<Channel>,
+    tv: Option<tv::server::Server>,
+    client: Option<tv::client::Client>,
+    spool: Option<Spool>,
+    http: Option<http::server::Server>,
+    control: Option<control::server::Server>,
+    started: Now,
+    turns: u64,
+    reloads: u64,
+    log_dropped: u64,
+    stopping: Option<Stopping>,
+    lines: VecDeque<(Level, String)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stopping {
+    Draining,
+    Done,
+}
+
+impl Node {
+    /// A node of a checked configuration whose movies are all in the catalog. [`Node::start`]
+    /// begins.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        catalog: &Catalog,
+        environment: Environment,
+        now: Now,
+        seed: u64,
+    ) -> Self {
+        let tv = config.tv.as_ref().map(|tv| tv::server::Server::new(tv, &environment.attached));
+        let http = config.http.as_ref();
+        let http = http.map(|h| http::server::Server::new(h.connections_max, h.per_address_max));
+        let control = config.control.as_ref().map(|_| control::server::Server::new());
+        let channels = channels(&config, catalog, now);
+        let client = client(&config, &environment);
+        let spool = spool(&config, &environment);
+        Self {
+            cx: Cx::new(now, seed),
+            config,
+            environment,
+            channels,
+            tv,
+            client,
+            spool,
+            http,
+            control,
+            started: now,
+            turns: 0,
+            reloads: 0,
+            log_dropped: 0,
+            stopping: None,
+            lines: VecDeque::new(),
+        }
+    }
+
+    /// Begins: the sources open their first blocks, the client asks to be let in.
+    pub fn start(&mut self, now: Now) {
+        self.cx.now = now;
+        let limits: Vec<_> = self.channels.iter().map(|c| c.max_clients).collect();
+        if let Some(tv) = &mut self.tv {
+            tv.set_channels(&mut self.cx, &limits);
+        }
+        for playout in self.channels.iter_mut().filter_map(|c| c.playout.as_mut()) {
+            playout.turn(&mut self.cx);
+        }
+        if let Some(client) = &mut self.client {
+            client.start(&mut self.cx);
+        }
+        self.settle();
+    }
+
+    /// Tells the node something. Drain [`Node::poll_output`] after it.
+    pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        self.cx.now = now;
+        match input {
+            Input::Incoming { service, peer, .. } => self.incoming(service, peer),
+            Input::Connected { conn, .. } => self.connected(conn),
+            Input::Data { conn, bytes } => self.data(conn, bytes),
+            Input::Filled { conn, upto, .. } => {
+                if let Some(client) = &mut self.client {
+                    client.filled(&mut self.cx, conn, upto);
+                }
+            }
+            Input::Ended { conn } => self.ended(conn),
+            Input::Sent { conn, bytes, left } => self.sent(conn, bytes, left),
+            Input::Closed { conn, why } => self.closed(conn, why),
+            // No service of this configuration has a UDP socket yet.
+            Input::Datagram { .. } => {}
+            Input::Opened { blob, facts } => self.opened(blob, facts),
+            Input::Unreadable { blob, why } => self.unreadable(blob, why),
+            Input::Faulted { blob } => self.faulted(blob),
+            Input::Stored { name, result } => {
+                if let Some(spool) = &mut self.spool {
+                    spool.stored(&mut self.cx, &name, result);
+                }
+            }
+            Input::Stop => self.stop(),
+        }
+        self.settle();
+    }
+
+    /// Handles every timer that is due. Drain [`Node::poll_output`] after it.
+    ///
+    /// # Panics
+    /// When a machine armed a timer that is due at once again and again: a bug of ours.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.cx.now = now;
+        self.turns += 1;
+        while let Some((_, wake)) = self.cx.wheel.pop_due(now.mono) {
+            self.wake(wake);
+            self.settle();
+        }
+        let next = self.cx.wheel.next();
+        assert!(next.is_none_or(|at| at > now.mono), "what was due has been handled");
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.cx.out.pop_front()
+    }
+
+    /// When [`Node::handle_timeout`] is wanted, if anything is waited for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.cx.wheel.next()
+    }
+
+    /// The earliest wait and its reason, for the curious.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<(Mono, Why)> {
+        self.cx.wheel.next_timer().map(|(at, wake)| (at, wake.why))
+    }
+
+    /// Lines that the log had to drop so far, for the status document.
+    pub fn set_log_dropped(&mut self, lines: u64) {
+        self.log_dropped = lines;
+    }
+
+    fn service(&self, conn: Conn) -> Option<Service> {
+        self.cx.peers.get(conn.0).filter(|p| !p.closing).map(|p| p.service)
+    }
+
+    fn incoming(&mut self, service: Service, peer: Option<SocketAddr>) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let cx = &mut self.cx;
+        match service {
+            Service::Tv => self.tv.iter_mut().for_each(|tv| tv.incoming(cx, peer)),
+            Service::TvReceive => self.client.iter_mut().for_each(|c| c.incoming(cx, peer)),
+            Service::Http => self.http.iter_mut().for_each(|http| http.incoming(cx, peer)),
+            Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
+            Service::TvCallback | Service::TvCommand => {}
+        }
+    }
+
+    fn connected(&mut self, conn: Conn) {
+        if let (Some(Service::TvCallback), Some(tv)) = (self.service(conn), &mut self.tv) {
+            tv.connected(&mut self.cx, conn);
+        }
+    }
+
+    fn data(&mut self, conn: Conn, bytes: &[u8]) {
+        let service = self.service(conn);
+        let cx = &mut self.cx;
+        match service {
+            Some(Service::Tv) => self.tv.iter_mut().for_each(|tv| tv.data(cx, conn, bytes)),
+            Some(Service::Http) => self.http.iter_mut().for_each(|h| h.data(cx, conn, bytes)),
+            Some(Service::Control) => {
+                self.control.iter_mut().for_each(|c| c.data(cx, conn, bytes));
+            }
+            // Nobody has anything to say on the others.
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, conn: Conn) {
+        let service = self.service(conn);
+        let cx = &mut self.cx;
+        match service {
+            Some(Service::Tv | Service::TvCallback) => {
+                self.tv.iter_mut().for_each(|tv| tv.ended(cx, conn));
+            }
+            Some(Service::TvReceive | Service::TvCommand) => {
+                self.client.iter_mut().for_each(|c| c.ended(cx, conn));
+            }
+            Some(Service::Http) => self.http.iter_mut().for_each(|h| h.ended(cx, conn)),
+            Some(Service::Control) => self.control.iter_mut().for_each(|c| c.ended(cx, conn)),
+            None => {}
+        }
+    }
+
+    fn sent(&mut self, conn: Conn, bytes: u64, left: u64) {
+        let service = self.service(conn);
+        let cx = &mut self.cx;
+        match service {
+            Some(Service::TvCallback) => {
+                self.tv.iter_mut().for_each(|tv| tv.sent(cx, conn, bytes, left));
+            }
+            Some(Service::Http) => self.http.iter_mut().for_each(|h| h.sent(cx, conn, left)),
+            Some(Service::Control) => {
+                self.control.iter_mut().for_each(|c| c.sent(cx, conn, left));
+            }
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, conn: Conn, why: Gone) {
+        let Some(peer) = self.cx.peers.remove(conn.0) else { return };
+        if let Some(timer) = peer.timer {
+            self.cx.wheel.cancel(timer);
+        }
+        let cx = &mut self.cx;
+        match peer.service {
+            Service::Tv | Service::TvCallback => {
+                self.tv.iter_mut().for_each(|tv| tv.closed(cx, conn, why));
+            }
+            Service::TvReceive | Service::TvCommand => {
+                self.client.iter_mut().for_each(|c| c.closed(cx, conn, why));
+            }
+            Service::Http => self.http.iter_mut().for_each(|http| http.closed(conn)),
+            Service::Control => self.control.iter_mut().for_each(|c| c.closed(conn)),
+        }
+    }
+
+    fn opened(&mut self, blob: Blob, facts: Facts<'_>) {
+        let cx = &mut self.cx;
+        let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
+        let _taken = playouts.any(|p| p.opened(cx, blob, facts))
+            || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts));
+    }
+
+    fn unreadable(&mut self, blob: Blob, why: &str) {
+        let cx = &mut self.cx;
+        let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
+        let _taken = playouts.any(|p| p.unreadable(cx, blob, why))
+            || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why));
+    }
+
+    fn faulted(&mut self, blob: Blob) {
+        for (number, channel) in self.channels.iter_mut().enumerate() {
+            let Some(block) = channel.window.remove(&mut self.cx, blob) else { continue };
+            self.lines.push_back(observe::faulted(number, &block));
+            if channel.window.live().is_none() {
+                self.tv.iter_mut().for_each(|tv| tv.off_air(number));
+            }
+            if let Some(playout) = &mut channel.playout {
+                playout.broke(&mut self.cx, &block);
+            }
+        }
+    }
+
+    fn wake(&mut self, wake: Wake) {
+        let Wake { why, what } = wake;
+        match why {
+            Why::BlockStart => {
+                let channel = usize::try_from(what).ok().and_then(|n| self.channels.get_mut(n));
+                let playout = channel.and_then(|c| c.playout.as_mut());
+                if let Some(playout) = playout {
+                    playout.turn(&mut self.cx);
+                }
+            }
+            Why::JoinPause | Why::CallbackRetry => {
+                let cx = &mut self.cx;
+                self.tv.iter_mut().for_each(|tv| tv.client_timeout(cx, what, why));
+            }
+            Why::Join | Why::Silent => {
+                let cx = &mut self.cx;
+                self.client.iter_mut().for_each(|c| c.timer(cx, why));
+            }
+            Why::DrainLimit => self.finish(),
+            _ => self.conn_timeout(Conn(Key::from_bits(what)), why),
+        }
+    }
+
+    fn conn_timeout(&mut self, conn: Conn, why: Why) {
+        let cx = &mut self.cx;
+        let Some(peer) = cx.peers.get_mut(conn.0) else { return };
+        peer.timer = None;
+        match (peer.service, why) {
+            (_, Why::ClosePatience) => {
+                cx.out.push_back(Output::Close { conn, end: End::Reset });
+            }
+            (Service::Tv | Service::TvCallback, _) => {
+                self.tv.iter_mut().for_each(|tv| tv.timeout(cx, conn, why));
+            }
+            (Service::TvReceive | Service::TvCommand, _) => {
+                self.client.iter_mut().for_each(|c| c.timeout(cx, conn, why));
+            }
+            (Service::Http, _) => self.http.iter_mut().for_each(|h| h.timeout(cx, conn, why)),
+            (Service::Control, _) => {
+                self.control.iter_mut().for_each(|c| c.timeout(cx, conn, why));
+            }
+        }
+    }
+
+    /// Passes on what the machines say until none says anything more.
+    fn settle(&mut self) {
+        loop {
+            let mut said = self.settle_channels();
+            said |= self.settle_tv();
+            said |= self.settle_client();
+            said |= self.answer();
+            if !said {
+                break;
+            }
+        }
+        let level = self.config.log.level;
+        for (grave, text) in self.lines.drain(..).filter(|(grave, _)| *grave <= level) {
+            self.cx.out.push_back(Output::Log { level: grave, text });
+        }
+        if self.stopping == Some(Stopping::Draining) && self.is_drained() {
+            self.finish();
+        }
+        // With many connections a look after each input would be all that a debug build does.
+        debug_assert!(self.cx.peers.len() > 256 || self.check_invariants(), "the books agree");
+    }
+
+    fn settle_channels(&mut self) -> bool {
+        let mut said = false;
+        for number in 0..self.channels.len() {
+            while let Some(event) = self.channels[number].playout_event() {
+                said = true;
+                self.playout_event(number, event);
+            }
+        }
+        said
+    }
+
+    fn playout_event(&mut self, number: usize, event: playout::Event) {
+        let name = &self.channels[number].name;
+        self.lines.push_back(observe::playout(number, name, &event));
+        match event {
+            playout::Event::Aired(block) => self.air(number, &block),
+            playout::Event::Skipped { .. }
+            | playout::Event::Waiting { .. }
+            | playout::Event::Over => {
+                self.channels[number].window.go_off_air();
+                self.tv.iter_mut().for_each(|tv| tv.off_air(number));
+            }
+            _ => {}
+        }
+    }
+
+    /// A block goes on the air: into the window and to every sink.
+    fn air(&mut self, number: usize, block: &Rc<Block>) {
+        self.channels[number].window.push(&mut self.cx, Rc::clone(block));
+        if let Some(tv) = &mut self.tv {
+            tv.air(&mut self.cx, number, block);
+        }
+        if let Some(spool) = &mut self.spool {
+            spool.block(&mut self.cx, block);
+        }
+    }
+
+    fn settle_tv(&mut self) -> bool {
+        let Some(tv) = &mut self.tv else { return false };
+        let events = std::iter::from_fn(|| tv.poll_event());
+        let before = self.lines.len();
+        self.lines.extend(events.map(|event| observe::tv_server(&event)));
+        self.lines.len() > before
+    }
+
+    fn settle_client(&mut self) -> bool {
+        let mut said = false;
+        while let Some(event) = self.client.as_mut().and_then(tv::client::Client::poll_event) {
+            said = true;
+            self.lines.push_back(observe::tv_client(&event));
+            if let tv::client::Event::Block { blob, len, head, at } = event {
+                self.arrive(blob, len, &head, at);
+            }
+        }
+        while let Some(event) = self.spool.as_mut().and_then(Spool::poll_event) {
+            said = true;
+            self.lines.push_back(observe::spool(&event));
+        }
+        said
+    }
+
+    /// The tv client brought a block: it is on the air from now on.
+    fn arrive(&mut self, blob: Blob, len: u64, head: &[u8], at: crate::base::time::Wall) {
+        let period = self.client.as_ref().map_or_else(Default::default, tv::client::Client::period);
+        let Some(channel) = self.channels.first_mut() else { return self.cx.release(blob) };
+        let (seq, count) = channel.arrivals;
+        channel.arrivals = (seq + 1, count + 1);
+        // A block of no known kind keeps the seed's extension.
+        let container = sniff(head).unwrap_or(Container::Mkv);
+        let index = u32::try_from(count).unwrap_or(u32::MAX);
+        let block = Block {
+            seq,
+            movie: "".into(),
+            index,
+            file: format!("{seq}.{}", container.extension()).into(),
+            blob,
+            len,
+            modified: at,
+            container,
+            starts_at: at,
+            lasts: period,
+            replaced: false,
+        };
+        self.air(0, &Rc::new(block));
+    }
+
+    /// Answers requests of the HTTP and control servers.
+    fn answer(&mut self) -> bool {
+        let mut said = false;
+        while let Some((conn, request)) =
+            self.http.as_mut().and_then(http::server::Server::poll_request)
+        {
+            said = true;
+            let response = site::answer(self, &request);
+            self.http.iter_mut().for_each(|h| h.respond(&mut self.cx, conn, response.clone()));
+        }
+        while let Some((conn, command)) =
+            self.control.as_mut().and_then(control::server::Server::poll_command)
+        {
+            said = true;
+            let text = site::control(self, command);
+            self.control.iter_mut().for_each(|c| c.respond(&mut self.cx, conn, text.clone()));
+        }
+        said
+    }
+
+    /// Everything there is to know, now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        status::of(self)
+    }
+
+    /// Leaves, drains, and is done when nothing is under way or [`limits::DRAIN_MAX`] is over.
+    fn stop(&mut self) {
+        if self.stopping.is_some() {
+            return self.finish();
+        }
+        self.stopping = Some(Stopping::Draining);
+        let cx = &mut self.cx;
+        cx.wake(Why::DrainLimit, 0, limits::DRAIN_MAX);
+        self.channels.iter_mut().filter_map(|c| c.playout.as_mut()).for_each(|p| p.stop(cx));
+        self.tv.iter_mut().for_each(|tv| tv.drain(cx));
+        self.client.iter_mut().for_each(|c| c.leave(cx));
+        self.http.iter_mut().for_each(|http| http.drain(cx));
+        self.control.iter_mut().for_each(|c| c.drain(cx));
+    }
+
+    fn is_drained(&self) -> bool {
+        self.cx.peers.is_empty()
+            && self.client.as_ref().is_none_or(|c| c.state() == tv::client::State::Over)
+            && self.spool.as_ref().is_none_or(|s| !s.is_busy())
+    }
+
+    fn finish(&mut self) {
+        if self.stopping != Some(Stopping::Done) {
+            self.stopping = Some(Stopping::Done);
+            self.cx.out.push_back(Output::Done);
+        }
+    }
+
+    /// Looks the books through; always true, so that it can stand in an assertion.
+    ///
+    /// # Panics
+    /// When they do not agree.
+    #[must_use]
+    pub fn check_invariants(&self) -> bool {
+        for (_, peer) in self.cx.peers.iter() {
+            let waits = peer.timer.is_some() || peer.closing;
+            assert!(waits, "each connection has a timer or is being closed: {peer:?}");
+        }
+        self.tv.iter().for_each(|tv| tv.check_invariants(&self.cx));
+        self.client.iter().for_each(|c| c.check_invariants(&self.cx));
+        self.http.iter().for_each(|http| http.check_invariants(&self.cx));
+        self.control.iter().for_each(|control| control.check_invariants(&self.cx));
+        true
+    }
+}
+
+impl Channel {
+    fn playout_event(&mut self) -> Option<playout::Event> {
+        self.playout.as_mut()?.poll_event()
+    }
+
+    fn state(&self) -> &'static str {
+        match (&self.playout, self.window.live()) {
+            (_, Some(_)) => "on_air",
+            (Some(playout), None) if playout.state() == Some(State::Waiting) => "waiting",
+            (Some(playout), None) if playout.state() == Some(State::Over) => "ended",
+            _ => "off",
+        }
+    }
+}
+
+fn channels(config: &Config, catalog: &Catalog, now: Now) -> Vec<Channel> {
+    let mut channels: Vec<_> = config.channels.iter().map(|c| scheduled(c, catalog)).collect();
+    if let Some(source) = &config.source {
+        channels.push(Channel {
+            name: format!("tv://{}:{}/{}", source.host, source.port, source.channel),
+            max_clients: config.tv.as_ref().map_or(0, |tv| tv.max_clients),
+            window: Window::default(),
+            playout: None,
+            // Caches may hold blocks of an earlier run: numbers must not come again.
+            arrivals: (u64::try_from(now.wall.seconds()).unwrap_or(0), 0),
+        });
+    }
+    channels
+}
+
+fn scheduled(config: &config::Channel, catalog: &Catalog) -> Channel {
+    let (schedule, filler) = programme(config, catalog);
+    Channel {
+        name: config.name.clone(),
+        max_clients: config.max_clients,
+        window: Window::default(),
+        playout: Some(Playout::new(config.number, schedule, filler)),
+        arrivals: (0, 0),
+    }
+}
+
+/// The schedule and the filler of a channel. Movies that are not in the catalog are left out; the
+/// daemon has refused such a configuration before.
+fn programme(
+    config: &config::Channel,
+    catalog: &Catalog,
+) -> (Schedule, Option<Rc<crate::media::catalog::Movie>>) {
+    let movies = config.playlist.iter().filter_map(|name| catalog.find(name)).cloned();
+    let schedule = Schedule::new(config.epoch, config.repeat, movies.collect());
+    (schedule, config.filler.as_deref().and_then(|name| catalog.find(name)).cloned())
+}
+
+fn client(config: &Config, environment: &Environment) -> Option<tv::client::Client> {
+    let (source, receive) = (config.source.as_ref()?, config.receive.as_ref()?);
+    let from = receive.listen.ip();
+    let from = (!from.is_unspecified()).then_some(from);
+    let server = environment.source?;
+    Some(tv::client::Client::new(server, source.channel, from, receive.period))
+}
+
+fn spool(config: &Config, environment: &Environment) -> Option<Spool> {
+    let store = config.store.as_ref()?;
+    let channel = config.source.as_ref().map_or(0, |s| s.channel);
+    Some(Spool::new(channel, store.keep_blocks, environment.stored.iter().cloned()))
+}

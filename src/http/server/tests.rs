@@ -199,7 +199,8 @@ fn count(text: &str, part: &str) -> usize {
 fn a_stream_cut_anywhere_is_answered_alike() {
     let stream = format!(
         "\r\n{TEXT}HEAD /block HTTP/1.1\r\nhost: h\r\n\r\n\
-         GET /block HTTP/1.1\nHost: h\nRange: bytes=3-5\n\nGET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n\
+         GET /block HTTP/1.1\nHost: h\nRange: bytes=3-5\n\n\
+         GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n\
          GET /%00 HTTP/1.1\r\nHost: h\r\n\r\n{TEXT}"
     );
     let stream = stream.as_bytes();
@@ -524,6 +525,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let which = 0..8_usize;
+    let bytes = proptest::collection::vec(any::<u8>(), 0..40);
     let known = prop_oneof![
         Just(TEXT),
         Just("GET /block HTTP/1.1\r\nHost: h\r\nRange: bytes=1-\r\n\r\n"),
@@ -534,7 +536,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         3 => Just(Step::Connect),
-        2 => (which.clone(), proptest::collection::vec(any::<u8>(), 0..40)).prop_map(|(n, b)| Step::Bytes(n, b)),
+        2 => (which.clone(), bytes).prop_map(|(n, b)| Step::Bytes(n, b)),
         6 => (which.clone(), known).prop_map(|(n, b)| Step::Known(n, b)),
         6 => (which.clone(), 0..2000_u64).prop_map(|(n, b)| Step::Take(n, b)),
         1 => which.clone().prop_map(Step::End),

@@ -1,0 +1,295 @@
+//! From the flags to a running process: the file read and checked, the library scanned, sockets
+//! opened, the node made. Everything here may fail, with a code and a reason; nothing after it may.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+
+use crate::base::limits;
+use crate::base::port::{Level, Service};
+use crate::base::text::escaped;
+use crate::config::{Config, ConfigError, Place as ConfigPlace, Source};
+use crate::daemon::{BUFFER_BYTES, Daemon, Failure};
+use crate::flags::{Options, exit};
+use crate::io::clock::Clock;
+use crate::io::descriptors;
+use crate::io::files;
+use crate::io::library::{self, LibraryError, Scan, Survey};
+use crate::io::listener::Place;
+use crate::io::log::Log;
+use crate::io::notify::Notify;
+use crate::io::reactor::{Reactor, SIGNALS};
+use crate::io::signals::Signals;
+use crate::io::spooler::Spooler;
+use crate::media::{self, catalog::Catalog};
+use crate::node::{Environment, Node};
+
+/// What is listened on: as configured, and as the system gave it.
+pub(super) type Listening = Vec<(Service, Place, Place)>;
+
+impl Failure {
+    pub(super) fn new(code: u8, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(exit::CONFIG, error.to_string())
+    }
+}
+
+impl From<LibraryError> for Failure {
+    fn from(error: LibraryError) -> Self {
+        let code = match error {
+            LibraryError::Denied { .. } => exit::NOPERM,
+            _ => exit::NOINPUT,
+        };
+        Self::new(code, format!("[library] directory: {error}"))
+    }
+}
+
+/// Reads and checks the configuration file.
+pub(super) fn load(options: &Options) -> Result<Config, Failure> {
+    let bytes = read(&options.config)?;
+    let mut config = Config::parse_bytes(&bytes, &place(&options.config))?;
+    options.override_log(&mut config);
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let refuse = |error: &io::Error| {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => exit::NOPERM,
+            _ => exit::NOINPUT,
+        };
+        Failure::new(code, format!("{}: cannot be read: {error}", shown(path)))
+    };
+    let file = files::open(path).map_err(|e| refuse(&e))?;
+    let mut bytes = Vec::new();
+    // One byte more than is allowed, so that too much is seen without reading all of it.
+    let most = limits::CONFIG_BYTES_MAX + 1;
+    file.take(most).read_to_end(&mut bytes).map_err(|e| refuse(&e))?;
+    Ok(bytes)
+}
+
+fn place(file: &Path) -> ConfigPlace {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let directory = absolute.parent().unwrap_or_else(|| Path::new("/")).to_owned();
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let environment = crate::config::Environment {
+        runtime_directory: variable("RUNTIME_DIRECTORY"),
+        xdg_runtime_dir: variable("XDG_RUNTIME_DIR"),
+        uid: nix::unistd::geteuid().as_raw(),
+    };
+    ConfigPlace { file: file.to_owned(), directory, environment }
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    escaped(path.as_os_str().as_encoded_bytes())
+}
+
+/// Reads the library, if the role has one, and looks up every movie that the channels name.
+pub(super) fn scan(config: &Config) -> Result<Option<Scan>, Failure> {
+    let Some(library) = &config.library else { return Ok(None) };
+    let options =
+        media::Options { block_duration: library.block_duration, durations: library.durations };
+    let scan = library::scan(&library.directory, &options)?;
+    config.check_movies(&known(config, &scan.catalog))?;
+    Ok(Some(scan))
+}
+
+/// The names that a playlist may use: the catalog's, and the short forms that lead to them.
+fn known<'a>(config: &'a Config, catalog: &'a Catalog) -> Vec<&'a str> {
+    let named = config.channels.iter().flat_map(|c| c.playlist.iter().chain(&c.filler));
+    let short = named.map(String::as_str).filter(|name| catalog.find(name).is_some());
+    catalog.movies().iter().map(|m| &**m.name()).chain(short).collect()
+}
+
+/// `--check`: what was found, as text.
+pub(super) fn check(options: &Options) -> Result<String, Failure> {
+    let config = load(options)?;
+    let mut text = String::new();
+    if let Some(scan) = scan(&config)? {
+        describe(&mut text, &config, &scan);
+        let findings = library::survey_all(&scan);
+        for finding in scan.findings.iter().chain(&findings) {
+            line(&mut text, &format!("library: {finding}"));
+        }
+    }
+    line(&mut text, &format!("{}: the configuration is good", shown(&options.config)));
+    Ok(text)
+}
+
+fn describe(text: &mut String, config: &Config, scan: &Scan) {
+    for movie in scan.catalog.movies() {
+        let (name, blocks) = (escaped(movie.name().as_bytes()), movie.blocks());
+        let seconds = movie.total().as_secs_f64();
+        line(text, &format!("movie {name}: {blocks} blocks, {seconds:.3} s"));
+    }
+    for channel in &config.channels {
+        let (number, name) = (channel.number, escaped(channel.name.as_bytes()));
+        let entries = channel.playlist.len();
+        line(text, &format!("channel {number} {name}: {entries} in its playlist"));
+    }
+}
+
+fn line(text: &mut String, what: &str) {
+    writeln!(text, "{what}").expect("a String takes every write");
+}
+
+/// The address that the name in `source` has now.
+fn resolve(source: &Source) -> Result<SocketAddr, Failure> {
+    let (host, port) = (source.host.as_str(), source.port);
+    let refuse = |why: String| {
+        let host = escaped(host.as_bytes());
+        Failure::new(exit::NOHOST, format!("source: {host}: {why}; write an address or correct it"))
+    };
+    let found = (host, port).to_socket_addrs().map_err(|e| refuse(e.to_string()))?;
+    let mut found: Vec<_> = found.collect();
+    // The original server knows IPv4 only.
+    found.sort_by_key(SocketAddr::is_ipv6);
+    found.into_iter().next().ok_or_else(|| refuse("has no address".into()))
+}
+
+/// What a configuration wants listened on, in the order in which it is told.
+pub(super) fn wanted(config: &Config) -> Vec<(Service, Place)> {
+    let tv = config.tv.as_ref().map(|tv| (Service::Tv, Place::Tcp(tv.listen)));
+    let receive = config.receive.as_ref().map(|r| (Service::TvReceive, Place::Tcp(r.listen)));
+    let http = config.http.as_ref().map(|http| (Service::Http, Place::Tcp(http.listen)));
+    let control = config.control.as_ref();
+    let control = control.map(|c| (Service::Control, Place::Unix(c.socket.clone())));
+    [tv, receive, http, control].into_iter().flatten().collect()
+}
+
+/// Opens one listener.
+pub(super) fn listen(
+    reactor: &mut Reactor,
+    service: Service,
+    place: &Place,
+) -> Result<Place, Failure> {
+    reactor.listen(service, place).map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => exit::NOPERM,
+            _ => exit::UNAVAILABLE,
+        };
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; another program is there: stop it or choose another",
+            io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+            _ => "",
+        };
+        Failure::new(code, format!("{} cannot listen on {place}: {error}{hint}", service.name()))
+    })
+}
+
+/// The spooler, and the names and sizes of what is in the store.
+pub(super) type Store = (Spooler, Vec<(String, u64)>);
+
+/// Opens the store.
+pub(super) fn store(config: &Config) -> Result<Option<Store>, Failure> {
+    let Some(store) = &config.store else { return Ok(None) };
+    let (spooler, files) = Spooler::open(&store.directory).map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => exit::NOPERM,
+            _ => exit::CANTCREAT,
+        };
+        let path = shown(&store.directory);
+        Failure::new(code, format!("[store] directory {path}: {error}"))
+    })?;
+    Ok(Some((spooler, files.into_iter().map(|f| (f.name, f.bytes)).collect())))
+}
+
+/// The directory that block paths are below.
+pub(super) fn library_directory(config: &Config) -> Result<Option<File>, Failure> {
+    let Some(library) = &config.library else { return Ok(None) };
+    let refuse =
+        |e: io::Error| Failure::new(exit::NOINPUT, format!("{}: {e}", shown(&library.directory)));
+    files::open(&library.directory).map(Some).map_err(refuse)
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::new(exit::OSERR, format!("{what}: {error}"))
+}
+
+impl Daemon {
+    /// Everything up to the first turn of the loop.
+    pub(super) fn start(options: &Options) -> Result<Self, Failure> {
+        let config = load(options)?;
+        let clock = Clock::new();
+        let now = clock.read();
+        let scan = scan(&config)?;
+        let limit = descriptors::limit();
+        let mut reactor = Reactor::new(limit.saturating_sub(limits::RESERVED_DESCRIPTORS))
+            .map_err(system("epoll"))?;
+        let mut signals = Signals::new().map_err(system("signals"))?;
+        let (registry, interest) = (reactor.registry(), mio::Interest::READABLE);
+        registry.register(&mut signals, SIGNALS, interest).map_err(system("signals"))?;
+        let source = config.source.as_ref().map(resolve).transpose()?;
+        let (spooler, stored) = store(&config)?.unzip();
+        let listening = open_all(&mut reactor, &config)?;
+        reactor.set_library(library_directory(&config)?);
+        reactor.set_spooler(spooler);
+        let log = Log::new(config.log.level, config.log.target, "vidstreamd", std::process::id());
+        let attached = descriptors::attached();
+        let environment = Environment { attached, source, stored: stored.unwrap_or_default() };
+        let empty = Catalog::default();
+        let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);
+        let seed = now.mono.0 ^ u64::from(std::process::id()).rotate_left(32);
+        let node = Node::new(config.clone(), catalog, environment, now, seed);
+        let mut daemon = Self {
+            options: options.clone(),
+            config,
+            clock,
+            now,
+            log,
+            notify: Notify::new(),
+            signals,
+            reactor,
+            node,
+            listening,
+            survey: scan.as_ref().map(Survey::new),
+            ping_at: None,
+            buffer: vec![0; BUFFER_BYTES].into(),
+            done: false,
+        };
+        daemon.begin(scan.as_ref());
+        Ok(daemon)
+    }
+
+    /// Tells that all is there, and lets the node begin.
+    fn begin(&mut self, scan: Option<&Scan>) {
+        if let Some(scan) = scan {
+            self.tell(&scan.findings);
+        }
+        for (service, _, place) in self.listening.clone() {
+            self.say(Level::Info, &format!("listening: {} on {place}", service.name()));
+        }
+        self.node.start(self.now);
+        self.settle();
+        let movies = scan.map_or(0, |scan| scan.catalog.movies().len());
+        let channels = self.config.channels.len() + usize::from(self.config.source.is_some());
+        let version = env!("CARGO_PKG_VERSION");
+        let text = format!("vidstreamd {version}, {channels} channels, {movies} movies");
+        self.say(Level::Info, &format!("ready: {text}"));
+        self.log.started();
+        self.notify.ready();
+        self.notify.status(&text);
+        self.ping();
+    }
+}
+
+fn open_all(reactor: &mut Reactor, config: &Config) -> Result<Listening, Failure> {
+    wanted(config)
+        .into_iter()
+        .map(|(service, place)| {
+            let got = listen(reactor, service, &place)?;
+            Ok((service, place, got))
+        })
+        .collect()
+}

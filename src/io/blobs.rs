@@ -1,0 +1,304 @@
+//! Blobs: blocks as maps, and the only unsafe code of the program.
+//!
+//! A library block is its file, mapped read-only; a received block is a sealed memfd. Nothing here
+//! or above ever looks at a library file's map from user space: the kernel copies out of it, and
+//! where the file shrank it answers EFAULT ("bad address") instead of the SIGBUS that a reader
+//! would get. Called by `stream`, `datagram`, `spooler` and the reactor.
+
+#![expect(unsafe_code, reason = "system calls that read from and write to maps by raw address")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, SealFlag, fcntl, openat2};
+use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{fstat, fstatat};
+
+use crate::base::limits;
+use crate::base::time::Wall;
+
+/// Parts of one gathered write, at most.
+pub(super) const PARTS_MAX: usize = 16;
+
+/// What tells whether a file is still the one that was mapped, and whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// A block in memory, by address.
+#[derive(Debug)]
+pub(super) struct Map {
+    raw: MmapRaw,
+    len: u64,
+    file: Option<(Identity, Box<str>)>,
+}
+
+/// What a fresh map is, for [`crate::base::port::Facts`].
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) len: u64,
+    pub(super) modified: Wall,
+    pub(super) head: Vec<u8>,
+}
+
+/// One part of a gathered write.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part<'a> {
+    /// Bytes of our own.
+    Own(&'a [u8]),
+    /// Bytes of a map: which, from where, how many.
+    Mapped(&'a Map, u64, u64),
+}
+
+/// Opens a path below a directory without leaving it through links and without ever waiting on a
+/// FIFO; only regular files come back.
+fn open_beneath(directory: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let file = File::from(openat2(directory, path, how)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+impl Map {
+    /// Maps a file of the library, and asks the kernel to read it ahead.
+    pub(super) fn open(directory: BorrowedFd<'_>, path: &str) -> io::Result<(Self, Found)> {
+        let file = open_beneath(directory, Path::new(path))?;
+        let stat = fstat(&file)?;
+        let len = u64::try_from(stat.st_size).map_err(io::Error::other)?;
+        if len == 0 {
+            return Err(io::Error::other("the file is empty"));
+        }
+        if len > limits::BLOCK_BYTES_MAX {
+            let most = limits::BLOCK_BYTES_MAX >> 20;
+            return Err(io::Error::other(format!("{len} bytes; a block has at most {most} MiB")));
+        }
+        let modified = Wall(stat.st_mtime.saturating_mul(1_000_000_000) + stat.st_mtime_nsec);
+        let head = head(&file, len)?;
+        let raw = MmapOptions::new().len(size(len)).map_raw_read_only(&file)?;
+        // Only a hint: without it the first viewer waits for the disk.
+        raw.advise(Advice::WillNeed).ok();
+        let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
+        let file = Some((identity, path.into()));
+        Ok((Self { raw, len, file }, Found { len, modified, head }))
+    }
+
+    /// Whether the mapped file still has all its bytes. A file that lost less than a page gives no
+    /// EFAULT but zeros; a file replaced by another name's content is still mapped whole.
+    pub(super) fn is_whole(&self, directory: BorrowedFd<'_>) -> bool {
+        let Some((identity, path)) = &self.file else { return true };
+        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+        // A name that is gone, or is another file's now, leaves the map whole.
+        fstatat(directory, Path::new(&**path), flags).map_or(true, |stat| {
+            let same = stat.st_dev == identity.device && stat.st_ino == identity.inode;
+            !same || u64::try_from(stat.st_size).is_ok_and(|len| len >= self.len)
+        })
+    }
+}
+
+fn head(file: &File, len: u64) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; size(len).min(limits::SNIFF_BYTES_MAX)];
+    file.read_exact_at(&mut head, 0)?;
+    Ok(head)
+}
+
+fn size(len: u64) -> usize {
+    usize::try_from(len).expect("blocks are at most BLOCK_BYTES_MAX long")
+}
+
+/// A block being received: address space for the most it may have, memory only for what came.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    memory: OwnedFd,
+    raw: MmapRaw,
+    max: u64,
+}
+
+impl Receiving {
+    pub(super) fn new(max: u64) -> io::Result<Self> {
+        let memory = memfd_create("block", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        let max = max.min(limits::BLOCK_BYTES_MAX);
+        nix::unistd::ftruncate(&memory, i64::try_from(max).map_err(io::Error::other)?)?;
+        let raw = MmapOptions::new().len(size(max)).map_raw(&memory)?;
+        Ok(Self { memory, raw, max })
+    }
+
+    /// Reads from a socket straight into the map. `Ok(0)` is the end of the stream.
+    pub(super) fn read(&self, from: &impl AsRawFd, at: u64, len: u64) -> io::Result<usize> {
+        let at = at.min(self.max);
+        let len = size(len.min(self.max - at));
+        // SAFETY: `at + len` lies inside the map, which lives as long as `self`; the kernel writes
+        // there, and no Rust reference to that memory exists anywhere.
+        let got = unsafe {
+            libc::read(from.as_raw_fd(), self.raw.as_mut_ptr().add(size(at)).cast(), len)
+        };
+        usize::try_from(got).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Cuts the memory to what was received and makes it unchangeable.
+    pub(super) fn seal(self, len: u64, now: Wall) -> io::Result<(Map, Found)> {
+        if len == 0 {
+            return Err(io::Error::other("nothing was received"));
+        }
+        drop(self.raw);
+        let file = File::from(self.memory);
+        file.set_len(len.min(self.max))?;
+        let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_WRITE;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+        let head = head(&file, len)?;
+        let raw = MmapOptions::new().len(size(len)).map_raw_read_only(&file)?;
+        Ok((Map { raw, len, file: None }, Found { len, modified: now, head }))
+    }
+}
+
+/// Writes parts in one call. EFAULT means that a mapped file is no longer there.
+pub(super) fn write_parts(to: BorrowedFd<'_>, parts: &[Part<'_>]) -> io::Result<usize> {
+    let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAX];
+    let count = parts.len().min(PARTS_MAX);
+    for (vector, part) in vectors.iter_mut().zip(parts) {
+        *vector = part.vector();
+    }
+    let count = libc::c_int::try_from(count).expect("PARTS_MAX is small");
+    // SAFETY: the first `count` vectors each name memory that their `Part` borrows for this call:
+    // a slice, or bytes inside a map that lives as long as the borrow. The kernel only reads.
+    let put = unsafe { libc::writev(to.as_raw_fd(), vectors.as_ptr(), count) };
+    usize::try_from(put).map_err(|_| io::Error::last_os_error())
+}
+
+impl Part<'_> {
+    fn vector(&self) -> libc::iovec {
+        match *self {
+            Part::Own(bytes) => {
+                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+            }
+            Part::Mapped(map, from, len) => {
+                let from = from.min(map.len);
+                let base = map.raw.as_ptr().wrapping_add(size(from));
+                libc::iovec {
+                    iov_base: base.cast_mut().cast(),
+                    iov_len: size(len.min(map.len - from)),
+                }
+            }
+        }
+    }
+}
+
+/// Writes parts of a datagram to an address, in one call and without a copy of the map.
+pub(super) fn send_parts(
+    from: &impl AsFd,
+    to: std::net::SocketAddr,
+    parts: &[Part<'_>],
+) -> io::Result<usize> {
+    let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAX];
+    for (vector, part) in vectors.iter_mut().zip(parts) {
+        *vector = part.vector();
+    }
+    let address = socket2::SockAddr::from(to);
+    // SAFETY: a msghdr of zeros is a valid empty one; every field that is used is set below.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = address.as_ptr().cast_mut().cast();
+    message.msg_namelen = address.len();
+    message.msg_iov = vectors.as_mut_ptr();
+    message.msg_iovlen = parts.len().min(PARTS_MAX);
+    // SAFETY: the address and the vectors outlive the call, and each vector names memory that its
+    // `Part` borrows for it. The kernel only reads.
+    let sent = unsafe { libc::sendmsg(from.as_fd().as_raw_fd(), &raw const message, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn write_file(directory: &Path, name: &str, bytes: &[u8]) -> File {
+        let mut file =
+            File::options().create(true).truncate(true).write(true).open(directory.join(name));
+        file.as_mut().unwrap().write_all(bytes).unwrap();
+        file.unwrap()
+    }
+
+    fn open_directory(path: &Path) -> File {
+        File::options().read(true).open(path).unwrap()
+    }
+
+    #[test]
+    fn a_library_block_is_sent_from_its_map() {
+        let directory = tempfile::tempdir().unwrap();
+        write_file(directory.path(), "a", b"0123456789");
+        let (map, found) = Map::open(open_directory(directory.path()).as_fd(), "a").unwrap();
+        assert_eq!((found.len, &found.head[..]), (10, &b"0123456789"[..]));
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let parts = [Part::Own(b"<"), Part::Mapped(&map, 2, 3), Part::Own(b">")];
+        assert_eq!(write_parts(ours.as_fd(), &parts).unwrap(), 5);
+        drop(ours);
+        let mut got = String::new();
+        theirs.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "<234>");
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error_not_a_signal() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = write_file(directory.path(), "a", &vec![7; 100_000]);
+        let opened = open_directory(directory.path());
+        let (map, _) = Map::open(opened.as_fd(), "a").unwrap();
+        assert!(map.is_whole(opened.as_fd()));
+        file.set_len(99_999).unwrap();
+        assert!(!map.is_whole(opened.as_fd()));
+        file.set_len(10).unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let error = write_parts(ours.as_fd(), &[Part::Mapped(&map, 50_000, 10)]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EFAULT));
+    }
+
+    #[test]
+    fn a_removed_or_replaced_file_stays_whole_in_its_map() {
+        let directory = tempfile::tempdir().unwrap();
+        write_file(directory.path(), "a", b"old and long");
+        let opened = open_directory(directory.path());
+        let (map, _) = Map::open(opened.as_fd(), "a").unwrap();
+        write_file(directory.path(), "b", b"new");
+        nix::fcntl::renameat(opened.as_fd(), "b", opened.as_fd(), "a").unwrap();
+        assert!(map.is_whole(opened.as_fd()));
+        nix::unistd::unlinkat(opened.as_fd(), "a", nix::unistd::UnlinkatFlags::NoRemoveDir)
+            .unwrap();
+        assert!(map.is_whole(opened.as_fd()));
+    }
+
+    #[test]
+    fn only_whole_regular_files_inside_the_library_are_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = directory.path().join("in");
+        nix::unistd::mkdir(&inside, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        write_file(directory.path(), "outside", b"x");
+        write_file(&inside, "empty", b"");
+        write_file(&inside, "huge", b"x").set_len(limits::BLOCK_BYTES_MAX + 1).unwrap();
+        nix::unistd::mkfifo(&inside.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("../outside", inside.join("link")).unwrap();
+        let opened = open_directory(&inside);
+        for name in ["empty", "huge", "fifo", "link", "../outside", "/etc/passwd", "none", "."] {
+            assert!(Map::open(opened.as_fd(), name).is_err(), "{name} was opened");
+        }
+    }
+
+    #[test]
+    fn a_received_block_is_read_into_its_map_and_sealed() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.write_all(b"hello block").unwrap();
+        let receiving = Receiving::new(1 << 20).unwrap();
+        assert_eq!(receiving.read(&theirs, 0, 5).unwrap(), 5);
+        assert_eq!(receiving.read(&theirs, 5, 100).unwrap(), 6);
+        let (map, found) = receiving.seal(11, Wall(1)).unwrap();
+        assert_eq!((map.len, &found.head[..]), (11, &b"hello block"[..]));
+    }
+}

@@ -1,0 +1,14 @@
+//! Files that the daemon itself opens: the configuration and the library's directory. Blocks are
+//! opened in `blobs`, the store in `spooler`.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Opens a file or a directory to read.
+///
+/// # Errors
+/// The system's.
+pub fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}

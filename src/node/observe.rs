@@ -1,0 +1,171 @@
+//! The words of the log: every event that an operator may want to read, as one line. Nothing else
+//! in the pure part words log text.
+
+use std::fmt::Write as _;
+
+use crate::base::port::{Gone, Level, StoreError};
+use crate::base::text::escaped;
+use crate::channel::{Block, playout, spool};
+use crate::tv::{client, server};
+
+type Line = (Level, String);
+
+/// What happened to a channel's source; a block on the air is only worth a line for those who
+/// want each step.
+pub(super) fn playout(number: usize, name: &str, event: &playout::Event) -> Line {
+    let (level, text) = match event {
+        playout::Event::Aired(block) => (Level::Debug, aired(block)),
+        playout::Event::Replaced { file, why, by } => {
+            (Level::Warn, format!("{} cannot be read ({why}); {} on air", shown(file), shown(by)))
+        }
+        playout::Event::Skipped { file, why } => (
+            Level::Warn,
+            format!("{} cannot be read ({why}); skipped, there is no filler", shown(file)),
+        ),
+        playout::Event::Recovered { blocks } => {
+            (Level::Info, format!("back on schedule after {blocks} blocks"))
+        }
+        playout::Event::Jumped { expected, seq } => (
+            Level::Warn,
+            format!("the clock or the playlist was changed: block {seq} on air, not {expected}"),
+        ),
+        playout::Event::Waiting { until } => (Level::Info, format!("begins at {until}")),
+        playout::Event::Over => (Level::Info, "the playlist is over and does not repeat".into()),
+    };
+    (level, format!("channel {number} {}: {text}", shown(name)))
+}
+
+fn aired(block: &Block) -> String {
+    format!("block {} on air: {} ({} bytes)", block.seq, shown(&block.file), block.len)
+}
+
+/// A block broke while it was sent.
+pub(super) fn faulted(number: usize, block: &Block) -> Line {
+    let (seq, file) = (block.seq, shown(&block.file));
+    (Level::Warn, format!("channel {number}: block {seq} ({file}) shrank or broke; taken off"))
+}
+
+/// What happened at the tv server.
+pub(super) fn tv_server(event: &server::Event) -> Line {
+    match event {
+        server::Event::Joined { address, channel } => {
+            (Level::Info, format!("tv: {address} joined channel {channel}"))
+        }
+        server::Event::Full { address, channel } => {
+            (Level::Info, format!("tv: {address} not let into channel {channel}: full or none"))
+        }
+        server::Event::Unreachable { address, channel, why } => (
+            Level::Info,
+            format!(
+                "tv: {address} asked for channel {channel} but could not be called back: {}",
+                failure(*why)
+            ),
+        ),
+        server::Event::Left { address, channel } => {
+            (Level::Info, format!("tv: {address} left channel {channel}"))
+        }
+        server::Event::Struck { address, channel, why, removed: false } => {
+            (Level::Debug, format!("tv: {address} on channel {channel}: {}", failure(*why)))
+        }
+        server::Event::Struck { address, channel, why, removed: true } => (
+            Level::Info,
+            format!(
+                "tv: {address} removed from channel {channel}: the second failure in a row ({})",
+                failure(*why)
+            ),
+        ),
+        server::Event::NotAllowed { address } => {
+            (Level::Info, format!("tv: {address} asked to join but is not in [tv] callback_allow"))
+        }
+        server::Event::BadCommand { address, bytes } => {
+            (Level::Debug, format!("tv: {address} sent \"{}\", no command", escaped(bytes)))
+        }
+    }
+}
+
+fn failure(why: server::Failure) -> String {
+    match why {
+        server::Failure::Gone(gone) => self::gone(gone).into(),
+        server::Failure::NotAccepted => "the connection was not accepted in time".into(),
+        server::Failure::Late => "the block was not through in its own time".into(),
+    }
+}
+
+fn gone(why: Gone) -> &'static str {
+    match why {
+        Gone::Closed => "closed",
+        Gone::Refused => "connection refused",
+        Gone::Reset => "connection reset",
+        Gone::TimedOut => "timed out",
+        Gone::Unreachable => "no way there",
+        Gone::Exhausted => "out of descriptors or memory here",
+        Gone::Faulted => "the block broke",
+        Gone::Other(_) => "an error of the system",
+    }
+}
+
+/// What happened to the tv client.
+pub(super) fn tv_client(event: &client::Event) -> Line {
+    match event {
+        client::Event::Joined => (Level::Info, "receive: the server let us in".into()),
+        client::Event::Full { again_in } => (
+            Level::Info,
+            format!(
+                "receive: the channel is full or does not exist; asking again in {} ms",
+                again_in.as_millis()
+            ),
+        ),
+        client::Event::Unanswered { why, again_in } => (
+            Level::Warn,
+            format!(
+                "receive: no answer from the server ({}); asking again in {} ms",
+                why.map_or("it did not call back", gone),
+                again_in.as_millis()
+            ),
+        ),
+        client::Event::Silent { since } => {
+            (Level::Warn, format!("receive: no block for {} ms; joining again", since.as_millis()))
+        }
+        client::Event::Block { len, .. } => {
+            (Level::Debug, format!("receive: a block of {len} bytes"))
+        }
+        client::Event::Torn { bytes } => {
+            (Level::Warn, format!("receive: a block broke off after {bytes} bytes; dropped"))
+        }
+        client::Event::Stranger { address } => {
+            (Level::Debug, format!("receive: {address} is not the server; refused"))
+        }
+        client::Event::Unreceivable { why } => {
+            (Level::Warn, format!("receive: a block could not be kept: {why}"))
+        }
+        client::Event::Left => (Level::Info, "receive: left the channel".into()),
+    }
+}
+
+/// What happened to the store.
+pub(super) fn spool(event: &spool::Event) -> Line {
+    match event {
+        spool::Event::Failing { why } => {
+            let mut text = String::from("store: blocks are not stored: ");
+            match why {
+                StoreError::Full => text.push_str("the disk is full"),
+                StoreError::Taken => text.push_str("a file of that name is there already"),
+                StoreError::Other(why) => text.push_str(why),
+            }
+            text.push_str("; tried again with each block");
+            (Level::Error, text)
+        }
+        spool::Event::Working { missed } => {
+            let mut text = String::from("store: blocks are stored again");
+            write!(text, "; {missed} were not").expect("a String takes every write");
+            (Level::Info, text)
+        }
+        spool::Event::Stored { name, bytes } => {
+            (Level::Debug, format!("store: {} ({bytes} bytes)", shown(name)))
+        }
+    }
+}
+
+fn shown(text: &str) -> String {
+    escaped(text.as_bytes())
+}

@@ -1,0 +1,153 @@
+//! The node's state as the one document behind `/status.json`, `/metrics`, `/` and `ctl`.
+
+use crate::base::port::StoreError;
+use crate::base::status::{
+    ChannelStatus, HttpStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status, StoreStatus,
+    StoredFile, TvStatus,
+};
+use crate::base::text::escaped;
+use crate::channel::Block;
+use crate::channel::playout::Playout;
+use crate::channel::spool::Spool;
+use crate::config::Role;
+use crate::http;
+use crate::media::schedule::Position;
+use crate::node::{Channel, Node};
+
+/// Files of the store that the document names, the newest.
+const FILES: usize = 1_000;
+
+pub(super) fn of(node: &Node) -> Status {
+    let numbered = node.channels.iter().enumerate();
+    Status {
+        node: process(node),
+        channels: numbered.map(|(number, c)| channel(node, number, c)).collect(),
+        tv: node.tv.as_ref().map(tv),
+        receive: node.client.as_ref().map(receive),
+        store: node.spool.as_ref().map(|spool| store(node, spool)),
+        http: node.http.as_ref().map_or_else(HttpStatus::default, http::server::Server::stats),
+        log_lines_dropped: node.log_dropped,
+    }
+}
+
+fn process(node: &Node) -> NodeStatus {
+    NodeStatus {
+        role: match node.config.role {
+            Role::Server => "server",
+            Role::Relay => "relay",
+            Role::Client => "client",
+        },
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: node.started.wall.to_string(),
+        now: node.cx.now.wall.to_string(),
+        uptime_s: node.cx.now.mono.since(node.started.mono).as_secs_f64(),
+        connections: node.cx.peers.len() as u64,
+        timers: node.cx.wheel.len() as u64,
+        blobs: node.cx.blobs.len() as u64,
+        reloads: node.reloads,
+        loop_turns: node.turns,
+    }
+}
+
+fn channel(node: &Node, number: usize, channel: &Channel) -> ChannelStatus {
+    let live = channel.window.live();
+    let playout = channel.playout.as_ref();
+    let stats = playout.map(Playout::stats).unwrap_or_default();
+    let seq = live.map(|block| block.seq + 1);
+    let next = playout.and_then(|p| p.schedule().position(seq.unwrap_or(0)));
+    ChannelStatus {
+        number,
+        name: channel.name.clone(),
+        state: channel.state(),
+        on_air: live.map(|block| on_air(block)),
+        next: next.map(|position| self::next(&position)),
+        viewers_tv: node.tv.as_ref().map_or(0, |tv| tv.viewers(number)),
+        max_clients: channel.max_clients,
+        blocks_aired: if playout.is_some() { stats.aired } else { channel.arrivals.1 },
+        blocks_replaced: stats.replaced,
+        blocks_skipped: stats.skipped,
+        window: channel.window.range(),
+    }
+}
+
+fn on_air(block: &Block) -> OnAir {
+    OnAir {
+        seq: block.seq,
+        movie: block.movie.to_string(),
+        block: block.index,
+        file: block.file.to_string(),
+        starts_at: block.starts_at.to_string(),
+        lasts_s: block.lasts.as_secs_f64(),
+        bytes: block.len,
+        media_type: block.container.media_type(),
+        replaced: block.replaced,
+    }
+}
+
+fn next(position: &Position) -> Next {
+    Next {
+        seq: position.seq,
+        movie: position.movie.name().to_string(),
+        block: position.block,
+        starts_at: position.starts_at.to_string(),
+    }
+}
+
+fn tv(tv: &crate::tv::server::Server) -> TvStatus {
+    let stats = tv.stats();
+    TvStatus {
+        clients: tv.clients().count(),
+        joins: stats.joins,
+        full: stats.full,
+        leaves: stats.leaves,
+        removed: stats.removed,
+        strikes: stats.strikes,
+        commands: stats.commands,
+        bad_commands: stats.bad_commands,
+        refused_callbacks: stats.not_allowed,
+        blocks_sent: stats.blocks,
+        bytes_sent: stats.bytes,
+        dials: tv.dials(),
+        delivery: stats.delivery,
+    }
+}
+
+fn receive(client: &crate::tv::client::Client) -> ReceiveStatus {
+    let ((server, channel), stats) = (client.source(), client.stats());
+    ReceiveStatus {
+        server: server.to_string(),
+        channel,
+        state: client.state().name(),
+        blocks: stats.blocks,
+        bytes: stats.bytes,
+        joins: stats.joins,
+        rejected: stats.rejected,
+        last_block_at: stats.last_block_at.map(|at| at.to_string()),
+        period_s: client.period().as_secs_f64(),
+    }
+}
+
+fn store(node: &Node, spool: &Spool) -> StoreStatus {
+    let (files, stats) = (spool.files(), spool.stats());
+    let directory =
+        node.config.store.as_ref().map_or_else(String::new, |store| {
+            escaped(store.directory.as_os_str().as_encoded_bytes())
+        });
+    let newest = files.iter().skip(files.len().saturating_sub(FILES));
+    StoreStatus {
+        directory,
+        state: match spool.failing() {
+            None => "ok",
+            Some(StoreError::Full) => "full",
+            Some(_) => "failing",
+        },
+        blocks: files.len(),
+        bytes: files.iter().map(|f| f.bytes).sum(),
+        files: newest
+            .map(|f| StoredFile { name: f.name.to_string(), bytes: f.bytes, seq: f.seq })
+            .collect(),
+        stored: stats.stored,
+        failed: stats.failed,
+        removed: stats.removed,
+    }
+}
