@@ -67,7 +67,7 @@ fn wrong_flags_are_a_usage_error() {
 }
 
 #[test]
-fn a_check_of_a_good_file_is_silent_success() {
+fn a_check_of_a_good_file_succeeds_and_makes_nothing() {
     let (lab, _) = lab();
     let done = run(&["--check", "-c", "server.toml"], &lab.path(""));
     assert_eq!(done.code, 0, "{}", done.stderr);
