@@ -429,7 +429,7 @@ impl Reactor {
         let full = self.streams.len() >= self.conns_max;
         let few = self.streams.len() < self.conns_max - self.conns_max / 10;
         let listener = self.listeners[index].as_mut()?;
-        if (self.exhausted && full) || !listener.is_due(now.mono) {
+        if !listener.is_due(now.mono) {
             return None;
         }
         if full {
