@@ -190,3 +190,27 @@ fn an_empty_library_is_an_empty_catalog() {
     assert_eq!((scan.catalog.movies().len(), scan.findings.len()), (0, 0));
     assert_eq!(survey_all(&scan), []);
 }
+
+#[test]
+fn the_demo_is_three_whole_movies() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("movies");
+    let read = scan(&demo, &Options::default()).unwrap();
+    assert_eq!(
+        (names(&read), &read.findings[..]),
+        (vec!["bars.mkv", "bars.mp4", "clock"], &[][..])
+    );
+    let totals: Vec<_> = read.catalog.movies().iter().map(|m| m.total().as_millis()).collect();
+    assert_eq!(totals, [20_000, 20_000, 30_000]);
+    assert_eq!(survey_all(&read), []);
+    assert_eq!(read.catalog.find("bars").unwrap().path(9).as_deref(), Some("bars/bars_00009.mkv"));
+}
+
+#[test]
+fn the_demos_headers_tell_what_ffprobe_reads() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("movies");
+    let root = open(&demo, DIRECTORY, Mode::empty()).unwrap();
+    let millis = |path| header(&root, path).unwrap().as_millis();
+    assert_eq!(millis("clock/clock_00000.mkv"), 2005);
+    assert_eq!(millis("bars/bars_00001.mkv"), 2010);
+    assert_eq!(millis("bars-mp4/bars_00001.mp4"), 2011);
+}
