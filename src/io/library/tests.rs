@@ -33,9 +33,8 @@ fn texts(findings: &[Finding]) -> Vec<String> {
 
 /// A Matroska block that says in its header how long it lasts.
 fn mkv(millis: f64) -> Vec<u8> {
-    let lasts = [&b"\x44\x89\x88"[..], &millis.to_be_bytes()].concat();
-    [&b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff\x15\x49\xa9\x66\x8b"[..], &lasts]
-        .concat()
+    let before = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff";
+    [before, &b"\x15\x49\xa9\x66\x8b\x44\x89\x88"[..], &millis.to_be_bytes()].concat()
 }
 
 #[test]
