@@ -277,11 +277,12 @@ impl Daemon {
     }
 
     fn ping(&mut self) {
-        let Some(interval) = self.notify.watchdog() else { return };
         if self.ping_at.is_none_or(|at| at <= self.now.mono) {
             self.notify.ping();
             // Half the time, so that one late turn does not look like a dead process.
-            self.ping_at = Some(self.now.mono.after(interval / 2));
+            let watchdog = self.notify.watchdog().map(|interval| interval / 2);
+            // Without a watchdog each turn does: it sends again what systemd had no room for.
+            self.ping_at = watchdog.map(|wait| self.now.mono.after(wait));
         }
     }
 }

@@ -124,8 +124,8 @@ mod tests {
             for container in Container::ALL {
                 let name = file_name(&stem, number.into(), container);
                 let read = parse(&name).unwrap();
-                let parts = (read.stem, read.number, read.container);
-                prop_assert_eq!(parts, (&*stem, number, container));
+                prop_assert_eq!((read.stem, read.number), (&*stem, number));
+                prop_assert_eq!(read.container, container);
                 prop_assert!(read.digits >= 5);
             }
         }
