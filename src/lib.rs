@@ -6,10 +6,10 @@
 //! event loop, and only [`io`] touches the world.
 //!
 //! ```text
-//!  sources                     window (ring of blocks)               sinks
-//!  playout  schedule + movies ─┐                             ┌─ tv     one callback connection a block
-//!  tv       a tv server        ┴─►  seq 4711 4712 4713 4714 ─┼─ http   blocks, page, status, metrics
-//!                                   (mapped blobs)           └─ spool  files on disk
+//! sources                     window (ring of blocks)        sinks
+//! playout  schedule + movies ─┐                       ┌─ tv     one callback connection a block
+//! tv       a tv server        ┴─► seq 4711 4712 4713 ─┼─ http   blocks, page, status, metrics
+//!                                 (mapped blobs)      └─ spool  files on disk
 //! ```
 //!
 //! | role | sources | sinks |
@@ -33,8 +33,8 @@
 //!
 //! * **Payload above io is a name, never bytes** ([`base::port::Span`]): a fan-out is many small
 //!   cursors over one map, a simulated node moves no data, and no code above io can fault on a map.
-//! * **Directed receive**: [`base::port::Output::Receive`] has io read from the socket straight into
-//!   a blob's map. Received blocks of unknown length get the address space of the longest block and
+//! * **Directed receive**: [`base::port::Output::Receive`] has io read from the socket straight
+//!   into a blob's map. Received blocks of unknown length get the address space of the longest block and
 //!   only the memory they fill.
 //! * **A blob is a map**: a library block is its file, mapped read-only; a received block is a
 //!   sealed memfd. A file that shrinks under its map makes the write fail (EFAULT): the block is
@@ -48,8 +48,8 @@
 //! work → watchdog. A socket is registered READ|WRITE once and its readiness bits are kept here; a
 //! bit is cleared only by `WouldBlock`; what still has bits and no budget stays on the list. Bytes
 //! that the program queues itself raise no edge: the connection is dirty and flushed this turn. A
-//! token is generation and index, so a stale event cannot reach the slot's next owner. At EMFILE the
-//! listener rests one second, says so once, and goes on when there is room.
+//! token is generation and index, so a stale event cannot reach the slot's next owner. At EMFILE
+//! the listener rests one second, says so once, and goes on when there is room.
 //!
 //! # Layers
 //! | may use | base | `wire.rs` | media | config | machines | node | io | daemon |
