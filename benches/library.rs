@@ -101,7 +101,8 @@ fn measured(library: &Path) -> Result<(), Box<dyn Error>> {
     let movies = first.catalog.movies();
     let blocks: u32 = movies.iter().map(|m| m.blocks()).sum();
     println!(
-        "{} movies {blocks} blocks {} findings: scan first {:.1} ms, best {:.1} ms, median {:.1} ms, CPU {:.1} ms; \
+        "{} movies {blocks} blocks {} findings: \
+         scan first {:.1} ms, best {:.1} ms, median {:.1} ms, CPU {:.1} ms; \
          survey {:.1} ms, longest slice of {SLICE_FILES} {:.2} ms; RSS grew by {} KiB",
         movies.len(),
         first.findings.len() + survey.findings().len(),

@@ -1,5 +1,5 @@
-//! The process: one turn of the loop, reload, shutdown. Joins a [`Node`] to the [`Reactor`]; decides
-//! nothing about channels or peers. Called by `main.rs` with what the flags asked for.
+//! The process: one turn of the loop, reload, shutdown. Joins a [`Node`] to the [`Reactor`];
+//! decides nothing about channels or peers. Called by `main.rs` with what the flags asked for.
 //!
 //! A turn: poll (timeout 0 while there is work that no event will announce, else until the next
 //! deadline) → clocks, once → signals → ready sockets, each with a byte budget, each input followed
@@ -277,11 +277,12 @@ impl Daemon {
     }
 
     fn ping(&mut self) {
-        let Some(interval) = self.notify.watchdog() else { return };
         if self.ping_at.is_none_or(|at| at <= self.now.mono) {
             self.notify.ping();
             // Half the time, so that one late turn does not look like a dead process.
-            self.ping_at = Some(self.now.mono.after(interval / 2));
+            let watchdog = self.notify.watchdog().map(|interval| interval / 2);
+            // Without a watchdog each turn does: it sends again what systemd had no room for.
+            self.ping_at = watchdog.map(|wait| self.now.mono.after(wait));
         }
     }
 }

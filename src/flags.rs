@@ -18,8 +18,6 @@ pub mod exit {
     pub const OK: u8 = 0;
     /// The command line was wrong.
     pub const USAGE: u8 = 64;
-    /// What was read is not what it should be: a damaged library.
-    pub const DATAERR: u8 = 65;
     /// A file or directory to read is not there, or not readable.
     pub const NOINPUT: u8 = 66;
     /// A host is not known.
@@ -415,7 +413,7 @@ mod tests {
         for flag in FLAGS {
             assert!(page.contains(&format!("Fl -{}", flag.long)), "{flag:?}");
         }
-        for code in [0, 64, 65, 66, 68, 69, 70, 71, 73, 74, 77, 78] {
+        for code in [0, 64, 66, 68, 69, 70, 71, 73, 74, 77, 78] {
             assert!(page.contains(&format!(".It {code} ")), "{code}");
         }
     }

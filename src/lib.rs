@@ -1,4 +1,85 @@
-//! vidstreamd (crate documentation follows with the loop).
+//! vidstreamd turns a folder of movie blocks into live TV channels.
+//!
+//! # One sentence
+//! A node has, for each channel, **one source, one window of blocks, many sinks**; a *role* is only
+//! which sources and sinks are switched on; everything that decides is plain values driven by one
+//! event loop, and only [`io`] touches the world.
+//!
+//! ```text
+//! sources                     window (ring of blocks)        sinks
+//! playout  schedule + movies ─┐                       ┌─ tv     one callback connection a block
+//! tv       a tv server        ┴─► seq 4711 4712 4713 ─┼─ http   blocks, page, status, metrics
+//!                                 (mapped blobs)      └─ spool  files on disk
+//! ```
+//!
+//! | role | sources | sinks |
+//! |---|---|---|
+//! | server | playout | tv, http |
+//! | relay | tv | tv, http |
+//! | client | tv | spool, http |
+//!
+//! # The channel is a function of the clock
+//! A position is computed, never counted: [`media::schedule::Schedule::at`] of the wall clock, from
+//! an epoch in the configuration and the durations in the movies' indexes. So a restart goes on at
+//! the right block, two servers with the same files and configuration send the same blocks under
+//! the same numbers with nothing shared between them, and a programme guide cannot drift.
+//!
+//! # The contract ([`base::port`])
+//! Machines never read a clock, a socket or a file. A node is told ([`base::port::Input`],
+//! [`node::Node::handle_timeout`]) and asked ([`node::Node::poll_output`],
+//! [`node::Node::poll_timeout`]). **One input, then drain the outputs until there are none.**
+//! Inside a node each machine has the same verbs and is lent one [`base::port::Cx`]: the time, the
+//! way out, the wheel, the arenas.
+//!
+//! * **Payload above io is a name, never bytes** ([`base::port::Span`]): a fan-out is many small
+//!   cursors over one map, a simulated node moves no data, and no code above io can fault on a map.
+//! * **Directed receive**: [`base::port::Output::Receive`] has io read from the socket straight
+//!   into a blob's map. Received blocks of unknown length get the address space of the longest block and
+//!   only the memory they fill.
+//! * **A blob is a map**: a library block is its file, mapped read-only; a received block is a
+//!   sealed memfd. A file that shrinks under its map makes the write fail (EFAULT): the block is
+//!   taken off with one log line and the filler takes its place.
+//! * *Errors* are bad input: an error value and a closed peer. *Panics* are bugs of ours.
+//!
+//! # One turn of the loop ([`daemon`])
+//! poll (timeout 0 while there is work that no event will announce, else until the next deadline) →
+//! both clocks once → signals → ready sockets, each with a byte budget, each input followed by a
+//! full drain → due timers → flush dirty writers → accept, with a budget → a slice of the disk's
+//! work → watchdog. A socket is registered READ|WRITE once and its readiness bits are kept here; a
+//! bit is cleared only by `WouldBlock`; what still has bits and no budget stays on the list. Bytes
+//! that the program queues itself raise no edge: the connection is dirty and flushed this turn. A
+//! token is generation and index, so a stale event cannot reach the slot's next owner. At EMFILE
+//! the listener rests one second, says so once, and goes on when there is room.
+//!
+//! # Layers
+//! | may use | base | `wire.rs` | media | config | machines | node | io | daemon |
+//! |---|---|---|---|---|---|---|---|---|
+//! | base | ✓ | | | | | | | |
+//! | any `wire.rs` | ✓ | itself | | | | | | |
+//! | media, config | ✓ | | ✓ | config only | | | | |
+//! | machines (tv, http, control) | ✓ | own | ✓ | own section | own, `channel` | | | |
+//! | node | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | | |
+//! | io | ✓ | | ✓ | ✓ | | | ✓ | |
+//! | daemon, flags, programs | ✓ | | ✓ | ✓ | | ✓ | ✓ | ✓ |
+//!
+//! No cycles. `tests/tidy` reads the paths and fails on what this table does not allow; the feature
+//! `daemon` gates the crates that touch the world, so `cargo check --lib --no-default-features`
+//! proves that the pure part names none of them; clippy's `disallowed-methods` keeps clock reads,
+//! threads, sockets and files inside `io`.
+//!
+//! # Where this differs from the first plan, and why
+//! * A connection's name is made by the node, also for accepted ones: io asks
+//!   ([`base::port::Input::Incoming`]) and the node takes it or does not. One kind of name, and who
+//!   is let in is decided by pure code.
+//! * Machines are lent a [`base::port::Cx`] instead of owning an outbox each: nothing has to be
+//!   moved from queue to queue, and the wheel stays the only one.
+//! * A library block's descriptor is closed once it is mapped; whether its file is still whole is
+//!   asked by name when a send ends. A window of blocks then costs no descriptors, and a file that
+//!   lost less than a page (zeros, no EFAULT) is still found out.
+//! * `status.json`, the metrics, the page and the control socket are words of one plain value,
+//!   [`base::status::Status`], which stands in `base` because two machines need it.
+//! * Received blocks are spooled by the daemon's loop in slices ([`io::spooler`]), not mapped files
+//!   of the store: a full disk then costs a log line, never a signal, and never the channel.
 
 pub mod base;
 pub mod channel;

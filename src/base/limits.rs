@@ -33,6 +33,10 @@ pub const BLOCK_LASTS_MIN: Duration = Duration::from_millis(100);
 pub const BLOCK_LASTS_MAX: Duration = Duration::from_secs(60);
 /// Bytes in an index file.
 pub const INDEX_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a configuration file that one message quotes.
+pub const CONFIG_QUOTED_BYTES_MAX: usize = 80;
+/// Words longer than this are not compared: nobody mistypes them, and comparing is quadratic.
+pub const CONFIG_COMPARED_BYTES_MAX: usize = 64;
 /// Bytes in a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Faults of one configuration file that are named one by one; the rest are counted.
@@ -53,6 +57,18 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 pub const KEEP_BLOCKS_MAX: usize = 1_000_000;
 /// Blocks that a channel keeps behind the one on the air.
 pub const WINDOW_BLOCKS_MAX: usize = 16;
+/// Bytes in a block's file name; the limit of every Linux file system.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Digits in a block's number; the number then fits in 32 bits.
+pub const BLOCK_NUMBER_DIGITS_MAX: usize = 9;
+/// Bytes read of one block's header to find its duration.
+pub const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Reads of one block's header.
+pub const HEADER_READS_MAX: u32 = 64;
+/// Bytes of a Matroska Info element that are looked at.
+pub const MKV_INFO_BYTES_MAX: usize = 4_096;
+/// The longest head of a Matroska element: a 4-byte identifier and an 8-byte size.
+pub const MKV_HEAD_BYTES_MAX: usize = 12;
 /// Bytes read from the start of a block to tell what it is.
 pub const SNIFF_BYTES_MAX: usize = 512;
 /// Bytes of foreign text that a log line or a terminal is shown.
@@ -89,6 +105,8 @@ pub const NOTSENT_BYTES_MAX: u32 = 128 << 10;
 pub const ACCEPT_BUDGET: usize = 256;
 /// Payloads waiting on one stream.
 pub const QUEUE_PAYLOADS_MAX: usize = 64;
+/// Parts of one gathered write.
+pub const WRITE_PARTS_MAX: usize = 16;
 /// How long a listener rests when descriptors have run out.
 pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Descriptors kept back from connections for blocks, logs and listeners.

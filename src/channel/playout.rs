@@ -3,13 +3,14 @@
 //!
 //! | state | told | becomes |
 //! |---|---|---|
-//! | waiting (before the epoch), over (after the end) | timer, at most a minute away | as the schedule says |
-//! | on | the block's end, by the wall clock | the block that the schedule has now: the prefetched one, or after a jump of the clock another |
+//! | waiting (before the epoch), over | timer, at most a minute away | as the schedule says |
+//! | on | the block's end, by the wall clock | the block that the schedule has now |
 //! | any slot: opening | opened | ready; on the air if it is due |
 //! | | unreadable | the filler's block is opened in its place; if that fails too, skipped |
 //! | on the air | faulted | the filler takes the rest of its time |
 //!
-//! Positions are computed, never counted: every turn asks the schedule anew.
+//! Positions are computed, never counted: every turn asks the schedule anew, and what it says is
+//! the prefetched block, or after a jump of the clock another.
 
 use core::time::Duration;
 use std::collections::VecDeque;

@@ -10,11 +10,6 @@ use crate::base::limits;
 use crate::base::text::escaped;
 use crate::config::keys::Key;
 
-/// Bytes of the file that one message quotes.
-const QUOTED_BYTES_MAX: usize = 80;
-/// Words longer than this are not compared: nobody mistypes them, and comparing is quadratic.
-const COMPARED_BYTES_MAX: usize = 64;
-
 /// Every fault of one configuration file, in the order of the file. [`fmt::Display`] gives a line
 /// for each.
 #[derive(Clone, PartialEq, Eq, Error, Debug)]
@@ -121,7 +116,7 @@ impl<'a> Report<'a> {
     /// What the file says there, made safe to show.
     pub(super) fn quoted(&self, span: &Range<usize>) -> String {
         let text = self.text.get(span.clone()).unwrap_or_default();
-        let shown = prefix(text, QUOTED_BYTES_MAX);
+        let shown = prefix(text, limits::CONFIG_QUOTED_BYTES_MAX);
         let dots = if shown.len() < text.len() { "…" } else { "" };
         format!("{}{dots}", escaped(shown.as_bytes()))
     }
@@ -173,14 +168,17 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > COMPARED_BYTES_MAX {
+    if word.len() > limits::CONFIG_COMPARED_BYTES_MAX {
         return None;
     }
     let lower = word.to_lowercase();
     let wrong_max = word.chars().count().div_ceil(3).max(1);
     known
         .into_iter()
-        .filter(|k| k.len().abs_diff(word.len()) <= 4 * wrong_max && k.len() <= COMPARED_BYTES_MAX)
+        .filter(|k| {
+            k.len().abs_diff(word.len()) <= 4 * wrong_max
+                && k.len() <= limits::CONFIG_COMPARED_BYTES_MAX
+        })
         .map(|k| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), k))
         .filter(|(wrong, k)| *wrong <= wrong_max && *wrong < k.chars().count())
         .min_by_key(|(wrong, _)| *wrong)

@@ -78,7 +78,10 @@ proptest! {
     #[test]
     fn no_damage_to_a_file_is_too_much(
         is_server in any::<bool>(),
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), 0..20usize, word()), 1..4),
+        damage in proptest::collection::vec(
+            (any::<prop::sample::Index>(), 0..20usize, word()),
+            1..4,
+        ),
     ) {
         let mut text: Vec<char> = if is_server { SERVER } else { CLIENT }.chars().collect();
         for (place, removed, inserted) in damage {

@@ -127,7 +127,7 @@ impl Server {
 
     fn has_room_for(&self, address: Option<IpAddr>) -> bool {
         let count = address.and_then(|address| self.per_address.get(&address));
-        count.is_none_or(|count| *count < self.per_address_max)
+        self.per_address_max == 0 || count.is_none_or(|count| *count < self.per_address_max)
     }
 
     /// Whether one more fits, after closing those that were quiet longest if need be.

@@ -22,9 +22,6 @@ use nix::sys::stat::{fstat, fstatat};
 use crate::base::limits;
 use crate::base::time::Wall;
 
-/// Parts of one gathered write, at most.
-pub(super) const PARTS_MAX: usize = 16;
-
 /// What tells whether a file is still the one that was mapped, and whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Identity {
@@ -160,12 +157,13 @@ impl Receiving {
 
 /// Writes parts in one call. EFAULT means that a mapped file is no longer there.
 pub(super) fn write_parts(to: BorrowedFd<'_>, parts: &[Part<'_>]) -> io::Result<usize> {
-    let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAX];
-    let count = parts.len().min(PARTS_MAX);
+    let mut vectors =
+        [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; limits::WRITE_PARTS_MAX];
+    let count = parts.len().min(limits::WRITE_PARTS_MAX);
     for (vector, part) in vectors.iter_mut().zip(parts) {
         *vector = part.vector();
     }
-    let count = libc::c_int::try_from(count).expect("PARTS_MAX is small");
+    let count = libc::c_int::try_from(count).expect("limits::WRITE_PARTS_MAX is small");
     // SAFETY: the first `count` vectors each name memory that their `Part` borrows for this call:
     // a slice, or bytes inside a map that lives as long as the borrow. The kernel only reads.
     let put = unsafe { libc::writev(to.as_raw_fd(), vectors.as_ptr(), count) };
@@ -196,7 +194,8 @@ pub(super) fn send_parts(
     to: std::net::SocketAddr,
     parts: &[Part<'_>],
 ) -> io::Result<usize> {
-    let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAX];
+    let mut vectors =
+        [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; limits::WRITE_PARTS_MAX];
     for (vector, part) in vectors.iter_mut().zip(parts) {
         *vector = part.vector();
     }
@@ -206,7 +205,7 @@ pub(super) fn send_parts(
     message.msg_name = address.as_ptr().cast_mut().cast();
     message.msg_namelen = address.len();
     message.msg_iov = vectors.as_mut_ptr();
-    message.msg_iovlen = parts.len().min(PARTS_MAX);
+    message.msg_iovlen = parts.len().min(limits::WRITE_PARTS_MAX);
     // SAFETY: the address and the vectors outlive the call, and each vector names memory that its
     // `Part` borrows for it. The kernel only reads.
     let sent = unsafe { libc::sendmsg(from.as_fd().as_raw_fd(), &raw const message, 0) };

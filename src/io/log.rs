@@ -8,7 +8,7 @@
 //! refuses for ever on the old socket, so it is opened again, at most once a second: over a restart
 //! of journald no line is lost but what the queue does not hold.
 //!
-//! [`LogTarget::Auto`] is syslog when it can be opened, and also the standard error output when that
+//! [`LogTarget::Auto`] is syslog when it can be opened, and also standard error when that
 //! is a terminal; without a syslog the standard error output alone. This is decided at start and on
 //! reload, not line by line.
 //!
@@ -136,12 +136,19 @@ impl Log {
     }
 
     /// Sends lines elsewhere from now on. Also with the same target [`LogTarget::Auto`] is decided
-    /// anew.
+    /// anew; what waits for a syslog that stays goes on waiting.
     pub fn set_target(&mut self, now: Now, target: LogTarget) {
         self.flush(now);
-        self.lost += self.syslog.take().map_or(0, |s| s.abandoned());
         self.target = target;
-        self.open();
+        let stays = |s: &mut Lane<Syslog>| match target {
+            LogTarget::Auto => s.outlet_mut().open(),
+            LogTarget::Syslog => true,
+            LogTarget::Stderr => false,
+        };
+        if self.syslog.as_mut().is_none_or(|s| !stays(s)) {
+            self.close();
+            self.open();
+        }
     }
 
     /// Lines that a destination did not take, ever, summed over the destinations.
@@ -155,6 +162,14 @@ impl Log {
         let syslog = wanted.then(|| Syslog::new(&self.socket));
         self.syslog =
             syslog.filter(|s| s.is_open() || self.target == LogTarget::Syslog).map(Lane::new);
+    }
+
+    /// Gives syslog up. What it was still to be sent is lost, and standard error is told so.
+    fn close(&mut self) {
+        if let Some(syslog) = self.syslog.take() {
+            self.lost += syslog.dropped() - syslog.untold();
+            self.stderr.lose(syslog.untold() + syslog.waiting());
+        }
     }
 
     /// Errors of the start also go to where whoever starts the daemon looks, unless the journal

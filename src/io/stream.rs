@@ -17,7 +17,7 @@ use socket2::SockRef;
 
 use crate::base::limits;
 use crate::base::port::{Blob, End, Gone};
-use crate::io::blobs::{Map, PARTS_MAX, Part, Receiving, write_parts};
+use crate::io::blobs::{Map, Part, Receiving, write_parts};
 
 /// The kinds of socket that carry streams.
 #[derive(Debug)]
@@ -262,8 +262,8 @@ impl Stream {
     }
 
     fn write(&self) -> io::Result<usize> {
-        let mut parts = [Part::Own(&[]); PARTS_MAX];
-        let count = self.queue.len().min(PARTS_MAX);
+        let mut parts = [Part::Own(&[]); limits::WRITE_PARTS_MAX];
+        let count = self.queue.len().min(limits::WRITE_PARTS_MAX);
         for (part, chunk) in parts.iter_mut().zip(&self.queue) {
             *part = chunk.part();
         }

@@ -335,16 +335,18 @@ mod tests {
     proptest! {
         #[test]
         fn blocks_follow_each_other_without_a_break(
-            lasts in prop::collection::vec(prop::sample::select(vec![100_u64, 2000, 2002, 60_000]), 1..40),
+            lasts in prop::collection::vec(prop::sample::select(vec![100, 2002, 60_000]), 1..40),
             probe in any::<u64>(),
         ) {
             let each = lasts.iter().map(|ms| Duration::from_millis(*ms));
-            let movie = Movie { lasts: Lasts::of(each.clone()).unwrap(), ..movie("", "x", Container::Mkv) };
+            let all = Lasts::of(each.clone()).unwrap();
+            let movie = Movie { lasts: all, ..movie("", "x", Container::Mkv) };
             prop_assert_eq!(movie.blocks() as usize, lasts.len());
             prop_assert_eq!(movie.total(), each.clone().sum::<Duration>());
             let mut end = Duration::ZERO;
             for (block, lasts) in (0..).zip(each) {
-                prop_assert_eq!((movie.starts(block), movie.lasts(block)), (Some(end), Some(lasts)));
+                prop_assert_eq!(movie.starts(block), Some(end));
+                prop_assert_eq!(movie.lasts(block), Some(lasts));
                 prop_assert_eq!(movie.at(end), block);
                 end += lasts;
                 prop_assert_eq!(movie.at(end.checked_sub(Duration::from_nanos(1)).unwrap()), block);

@@ -14,11 +14,6 @@ mod ts;
 #[cfg(test)]
 mod tests;
 
-/// Bytes read of one block in all.
-const BYTES_MAX: usize = 64 << 10;
-/// Reads of one block.
-const READS_MAX: u32 = 64;
-
 /// A file, as far as this module needs one.
 pub trait ReadAt {
     /// Its length in bytes.
@@ -51,7 +46,8 @@ impl ReadAt for [u8] {
 /// [`limits::BLOCK_LASTS_MAX`]). Reads at most 64 KiB in at most 64 pieces, whatever the bytes.
 #[must_use]
 pub fn duration(file: &dyn ReadAt) -> Option<Duration> {
-    let mut pieces = Pieces { file, bytes: BYTES_MAX, reads: READS_MAX };
+    let mut pieces =
+        Pieces { file, bytes: limits::HEADER_BYTES_MAX, reads: limits::HEADER_READS_MAX };
     let mut head = [0; limits::SNIFF_BYTES_MAX];
     let count = pieces.some(0, &mut head)?;
     let lasts = match sniff(&head[..count])? {

@@ -181,7 +181,11 @@ impl fmt::Display for Finding {
 
 impl fmt::Display for Odd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
+            Self::TooManyFolders => {
+                let most = limits::LIBRARY_FOLDERS_MAX;
+                return write!(f, "not read: a library has at most {most} directories");
+            }
             Self::UnsafeName => "not a block: its name is not UTF-8 or has control characters",
             Self::NotABlock => {
                 "not a block (<movie>_00000.mkv, .mp4 or .ts) nor an index; move it elsewhere"
@@ -190,10 +194,10 @@ impl fmt::Display for Odd {
             Self::FarNumber => "left out: its number is too far from the movie's first block",
             Self::DirectoryAsBlock => "not a block but a directory",
             Self::TooDeep => "not read: only one level of directories is; move it up",
-            Self::TooManyFolders => "not read: a library has at most 20000 directories",
             Self::Special => "not a block but a pipe, socket or device; remove it",
             Self::LinkOut => "not followed: the link leads out of the library or nowhere",
-        })
+        };
+        f.write_str(text)
     }
 }
 

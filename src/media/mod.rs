@@ -19,7 +19,7 @@ pub mod sniff;
 pub enum Durations {
     /// Each lasts [`Options::block_duration`].
     Nominal,
-    /// What their own headers say, sampled; [`Options::block_duration`] where a header says nothing.
+    /// What their own headers say, sampled; [`Options::block_duration`] where one says nothing.
     #[default]
     Header,
 }

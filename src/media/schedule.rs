@@ -252,7 +252,9 @@ mod tests {
         }
 
         #[test]
-        fn blocks_follow_each_other_over_every_end(plan in schedules(), seq in 0_u64..1_000_000_000) {
+        fn blocks_follow_each_other_over_every_end(
+            plan in schedules(), seq in 0_u64..1_000_000_000,
+        ) {
             let schedule = built(&plan);
             let seq = if plan.1 { seq } else { seq % schedule.lap_blocks() };
             let p = schedule.position(seq).unwrap();

@@ -3,8 +3,9 @@
 //!
 //! What belongs where: a machine knows its own protocol and says what happened; here that is
 //! passed on (a block that the source brings goes to the window, and from there to every sink) and
-//! worded for the log ([`observe`]). A role is only which machines exist.
+//! worded for the log (`observe`). A role is only which machines exist.
 
+mod make;
 mod observe;
 mod reload;
 mod site;
@@ -27,9 +28,8 @@ use crate::channel::playout::{self, Playout};
 use crate::channel::spool::Spool;
 use crate::channel::window::Window;
 use crate::channel::{Block, playout::State};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::media::catalog::Catalog;
-use crate::media::schedule::Schedule;
 use crate::media::sniff::{Container, sniff};
 use crate::{control, http, tv};
 
@@ -97,9 +97,9 @@ impl Node {
         let http = config.http.as_ref();
         let http = http.map(|h| http::server::Server::new(h.connections_max, h.per_address_max));
         let control = config.control.as_ref().map(|_| control::server::Server::new());
-        let channels = channels(&config, catalog, now);
-        let client = client(&config, &environment);
-        let spool = spool(&config, &environment);
+        let channels = make::channels(&config, catalog, now);
+        let client = make::client(&config, &environment);
+        let spool = make::spool(&config, &environment);
         Self {
             cx: Cx::new(now, seed),
             config,
@@ -553,55 +553,4 @@ impl Channel {
             _ => "off",
         }
     }
-}
-
-fn channels(config: &Config, catalog: &Catalog, now: Now) -> Vec<Channel> {
-    let mut channels: Vec<_> = config.channels.iter().map(|c| scheduled(c, catalog)).collect();
-    if let Some(source) = &config.source {
-        channels.push(Channel {
-            name: format!("tv://{}:{}/{}", source.host, source.port, source.channel),
-            max_clients: config.tv.as_ref().map_or(0, |tv| tv.max_clients),
-            window: Window::default(),
-            playout: None,
-            // Caches may hold blocks of an earlier run: numbers must not come again.
-            arrivals: (u64::try_from(now.wall.seconds()).unwrap_or(0), 0),
-        });
-    }
-    channels
-}
-
-fn scheduled(config: &config::Channel, catalog: &Catalog) -> Channel {
-    let (schedule, filler) = programme(config, catalog);
-    Channel {
-        name: config.name.clone(),
-        max_clients: config.max_clients,
-        window: Window::default(),
-        playout: Some(Playout::new(config.number, schedule, filler)),
-        arrivals: (0, 0),
-    }
-}
-
-/// The schedule and the filler of a channel. Movies that are not in the catalog are left out; the
-/// daemon has refused such a configuration before.
-fn programme(
-    config: &config::Channel,
-    catalog: &Catalog,
-) -> (Schedule, Option<Rc<crate::media::catalog::Movie>>) {
-    let movies = config.playlist.iter().filter_map(|name| catalog.find(name)).cloned();
-    let schedule = Schedule::new(config.epoch, config.repeat, movies.collect());
-    (schedule, config.filler.as_deref().and_then(|name| catalog.find(name)).cloned())
-}
-
-fn client(config: &Config, environment: &Environment) -> Option<tv::client::Client> {
-    let (source, receive) = (config.source.as_ref()?, config.receive.as_ref()?);
-    let from = receive.listen.ip();
-    let from = (!from.is_unspecified()).then_some(from);
-    let server = environment.source?;
-    Some(tv::client::Client::new(server, source.channel, from, receive.period))
-}
-
-fn spool(config: &Config, environment: &Environment) -> Option<Spool> {
-    let store = config.store.as_ref()?;
-    let channel = config.source.as_ref().map_or(0, |s| s.channel);
-    Some(Spool::new(channel, store.keep_blocks, environment.stored.iter().cloned()))
 }

@@ -6,7 +6,8 @@ use crate::base::time::Now;
 use crate::channel::window::Window;
 use crate::config::Config;
 use crate::media::catalog::Catalog;
-use crate::node::{Channel, Environment, Node, channels, programme, spool};
+use crate::node::make::{channels, programme, spool};
+use crate::node::{Channel, Environment, Node};
 use crate::{control, http, tv};
 
 impl Node {

@@ -3,11 +3,14 @@
 //!
 //! | state | told | becomes |
 //! |---|---|---|
-//! | asking | three bytes | answered: [`Commands::data`] gives them up, [`Commands::answer`] follows |
+//! | asking | three bytes | answered: [`Commands::data`] gives them, [`Commands::answer`] follows |
 //! | | end, patience over | closed |
 //! | | too many others | closed, the longest waiting first |
-//! | answered | more bytes | they are forgotten (closing on unread bytes would be a reset, and might take the answer with it) |
+//! | answered | more bytes | they are forgotten |
 //! | | end, linger over | closed |
+//!
+//! They are read all the same: closing on unread bytes would be a reset, and might take the answer
+//! out of the sender's hands.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -572,8 +572,8 @@ impl Server {
         }
     }
 
-    /// A timer of a client: [`Why::JoinPause`] or [`Why::CallbackRetry`], with [`Wake::what`]
-    /// (`crate::base::port::Wake::what`).
+    /// A timer of a client: [`Why::JoinPause`] or [`Why::CallbackRetry`], with the
+    /// number it was armed with.
     pub fn client_timeout(&mut self, cx: &mut Cx, what: u64, why: Why) {
         let key = Key::from_bits(what);
         let Some(client) = self.roster.get_mut(key) else { return };

@@ -117,7 +117,7 @@ impl Daemon {
         let mut command = place.command(BINARY);
         command.arg("-c").arg(config).args(["--log-target", "syslog"]).env_remove("NOTIFY_SOCKET");
         let process = Guard::spawn(&mut command);
-        place.line(0, "ready", |l| l == "ready");
+        place.line(0, "ready", |l| l.starts_with("ready"));
         let line = place.line(0, "the HTTP port", |l| l.starts_with("listening: http on "));
         let http = line.rsplit(':').next().and_then(|p| p.parse().ok()).expect("a port");
         Self { process, http, _dir: dir }

@@ -1,4 +1,4 @@
-//! The daemon as a part of the system: its units under a whole systemd, and its log under a journald
+//! The daemon as a part of the system: its units under a whole systemd, its log under a journald
 //! that stops, hangs and comes back. What the daemon does for its viewers is tested in `tests/e2e`.
 //!
 //! These tests want root, systemd's tools and namespaces of their own; they leave nothing behind

@@ -10,7 +10,9 @@ found() {
     local name=$1
     shift
     "$@" >"/out/$name" 2>&1
-    echo $? >"/out/$name.status"
+    local status=$?
+    echo $status >"/out/$name.status"
+    return $status
 }
 
 # shown UNIT PROPERTY
@@ -28,9 +30,12 @@ until_true() {
     return 1
 }
 
-# Whether a unit runs under another pid than the one before.
+# Whether a unit runs under another pid than the one before. Both are asked for at once: between
+# two questions the unit may have failed.
 runs_anew() {
-    [[ $(shown "$1" ActiveState) == active && $(shown "$1" MainPID) != "$2" ]]
+    local now
+    now=$(systemctl show "$1" -p ActiveState,MainPID)
+    [[ $now == *ActiveState=active* && $now != *MainPID=0* && $now != *MainPID=$2* ]]
 }
 
 # Whether the journal of a unit has a line.
@@ -51,9 +56,19 @@ get() {
     exec 3>&-
 }
 
+# The last step, also when nothing of what follows the start makes sense.
+finish() {
+    journalctl --quiet --sync
+    found journal journalctl --quiet --no-pager -o short-precise -u vidstreamd
+    found journal_of_all journalctl --quiet --no-pager -o short-precise -n 400
+    touch /out/finished
+    systemctl --no-block --force poweroff
+    exit
+}
+
 server=vidstreamd.service
 
-found start systemctl start $server
+found start systemctl start $server || finish
 found started systemctl show $server -p ActiveState,MainPID,NRestarts
 found healthz get 16080 /healthz
 first=$(shown $server MainPID)
@@ -67,12 +82,12 @@ found after_bad_reload systemctl show $server -p ActiveState,MainPID,NRestarts
 cp /run/good.toml /etc/vidstreamd/server.toml
 
 kill -KILL "$first"
-found restarted until_true runs_anew $server "$first"
+found restarted until_true runs_anew $server "$first" || finish
 second=$(shown $server MainPID)
 found after_kill systemctl show $server -p ActiveState,MainPID,NRestarts
 
 kill -STOP "$second"
-found watched until_true runs_anew $server "$second"
+found watched until_true runs_anew $server "$second" || finish
 found after_watchdog systemctl show $server -p ActiveState,MainPID,NRestarts
 found watchdog_line until_true journal_has $server 'Watchdog timeout'
 
@@ -91,8 +106,4 @@ found broken_shown systemctl show vidstreamd@broken.service \
 
 found stop systemctl stop $server
 found stopped systemctl show $server -p ActiveState,Result
-journalctl --quiet --sync
-found journal journalctl --quiet --no-pager -o short-precise -u vidstreamd
-found journal_of_all journalctl --quiet --no-pager -o short-precise -n 400
-touch /out/finished
-systemctl --no-block --force poweroff
+finish

@@ -33,9 +33,8 @@ fn texts(findings: &[Finding]) -> Vec<String> {
 
 /// A Matroska block that says in its header how long it lasts.
 fn mkv(millis: f64) -> Vec<u8> {
-    let lasts = [&b"\x44\x89\x88"[..], &millis.to_be_bytes()].concat();
-    [&b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff\x15\x49\xa9\x66\x8b"[..], &lasts]
-        .concat()
+    let before = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff";
+    [before, &b"\x15\x49\xa9\x66\x8b\x44\x89\x88"[..], &millis.to_be_bytes()].concat()
 }
 
 #[test]
@@ -189,4 +188,28 @@ fn an_empty_library_is_an_empty_catalog() {
     let scan = scan(library(&[]).path(), &NOMINAL).unwrap();
     assert_eq!((scan.catalog.movies().len(), scan.findings.len()), (0, 0));
     assert_eq!(survey_all(&scan), []);
+}
+
+#[test]
+fn the_demo_is_three_whole_movies() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("movies");
+    let read = scan(&demo, &Options::default()).unwrap();
+    assert_eq!(
+        (names(&read), &read.findings[..]),
+        (vec!["bars.mkv", "bars.mp4", "clock"], &[][..])
+    );
+    let totals: Vec<_> = read.catalog.movies().iter().map(|m| m.total().as_millis()).collect();
+    assert_eq!(totals, [20_000, 20_000, 30_000]);
+    assert_eq!(survey_all(&read), []);
+    assert_eq!(read.catalog.find("bars").unwrap().path(9).as_deref(), Some("bars/bars_00009.mkv"));
+}
+
+#[test]
+fn the_demos_headers_tell_what_ffprobe_reads() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("movies");
+    let root = open(&demo, DIRECTORY, Mode::empty()).unwrap();
+    let millis = |path| header(&root, path).unwrap().as_millis();
+    assert_eq!(millis("clock/clock_00000.mkv"), 2005);
+    assert_eq!(millis("bars/bars_00001.mkv"), 2010);
+    assert_eq!(millis("bars-mp4/bars_00001.mp4"), 2011);
 }

@@ -35,6 +35,10 @@ impl<O: Outlet> Lane<O> {
         &self.outlet
     }
 
+    pub(super) fn outlet_mut(&mut self) -> &mut O {
+        &mut self.outlet
+    }
+
     /// When to [`Lane::flush`]; none while nothing waits.
     pub(super) fn deadline(&self) -> Option<Mono> {
         self.is_waiting().then_some(self.retry_at)
@@ -44,17 +48,27 @@ impl<O: Outlet> Lane<O> {
         self.dropped
     }
 
-    /// What this lane has lost when it is given up now.
-    pub(super) fn abandoned(&self) -> u64 {
-        self.dropped + self.waiting.len() as u64
+    /// Lines that were dropped and not told of yet.
+    pub(super) fn untold(&self) -> u64 {
+        self.untold
+    }
+
+    /// Lines that are not sent yet.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
+    /// Counts lines as dropped here.
+    pub(super) fn lose(&mut self, lines: u64) {
+        self.untold += lines;
+        self.dropped += lines;
     }
 
     /// Sends a line, or keeps it, or counts it.
     pub(super) fn push(&mut self, now: Now, level: Level, text: &str, formatter: &Formatter3164) {
         self.flush(now, formatter);
         if self.untold > 0 || self.waiting.len() >= limits::LOG_WAITING_MAX {
-            self.untold += 1;
-            self.dropped += 1;
+            self.lose(1);
             return;
         }
         let line = self.outlet.word(&Speech { formatter, now, level, text });

@@ -65,6 +65,14 @@ impl Syslog {
     pub(super) fn is_open(&self) -> bool {
         self.socket.is_some()
     }
+
+    /// Tries again when it is not open; whether it is now.
+    pub(super) fn open(&mut self) -> bool {
+        if self.socket.is_none() {
+            self.socket = connect(&self.path).ok();
+        }
+        self.socket.is_some()
+    }
 }
 
 /// Never blocks, and sends to whoever listens at the path now, for as long as that lives.
@@ -92,9 +100,7 @@ impl Outlet for Syslog {
     fn send(&mut self, line: &[u8]) -> Sent {
         // Twice at most: on the socket that is there, then on a new one.
         for _ in 0..2 {
-            if self.socket.is_none() {
-                self.socket = connect(&self.path).ok();
-            }
+            self.open();
             let Some(socket) = &self.socket else { return Sent::Gone };
             match socket.send(line) {
                 Ok(_) => return Sent::Whole,

@@ -273,6 +273,46 @@ fn a_reload_moves_the_log() {
 }
 
 #[test]
+fn a_reload_that_keeps_the_target_loses_nothing_that_waits() {
+    for target in [LogTarget::Syslog, LogTarget::Auto] {
+        let (stage, writer) = Stage::new();
+        let syslog = stage.syslog();
+        let mut log = stage.log(Level::Info, target, writer);
+        let mut written = 0;
+        while log.deadline().is_none() {
+            log.write(START, Level::Info, &format!("line {written}"));
+            written += 1;
+            assert!(written < 10_000, "the socket never filled");
+        }
+        log.set_target(START, target);
+        let mut heard_lines = std::iter::from_fn(|| heard(&syslog)).count();
+        log.flush(later(Duration::from_secs(1)));
+        heard_lines += std::iter::from_fn(|| heard(&syslog)).count();
+        assert_eq!((heard_lines, log.dropped(), stage.stderr(log).as_str()), (written, 0, ""));
+    }
+}
+
+#[test]
+fn a_reload_that_leaves_a_dead_syslog_says_what_that_cost() {
+    for target in [LogTarget::Stderr, LogTarget::Auto] {
+        let (stage, writer) = Stage::new();
+        let syslog = stage.syslog();
+        let mut log = stage.log(Level::Info, LogTarget::Syslog, writer);
+        drop(syslog);
+        fs::remove_file(stage.path()).unwrap();
+        log.write(START, Level::Info, "one");
+        log.write(START, Level::Info, "two");
+        log.set_target(START, target);
+        log.write(START, Level::Info, "three");
+        assert_eq!(log.dropped(), 2);
+        let text = stage.stderr(log);
+        let texts: Vec<&str> =
+            text.lines().filter_map(|l| l.split_once(' ')).map(|l| l.1).collect();
+        assert_eq!(texts, ["warn 2 lines were dropped", "info three"]);
+    }
+}
+
+#[test]
 fn a_line_stays_a_line_of_bounded_length() {
     let mut line = String::new();
     tidy("one\ntwo\u{1b}[31m\u{85}", &mut line);

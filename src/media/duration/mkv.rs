@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::Pieces;
+use crate::base::limits;
 
 const SEGMENT: u32 = 0x1853_8067;
 const INFO: u32 = 0x1549_a966;
@@ -11,10 +12,6 @@ const TIMESTAMP_SCALE: u32 = 0x2a_d7b1;
 const DURATION: u32 = 0x4489;
 /// The scale where none is written: milliseconds.
 const SCALE_DEFAULT: u64 = 1_000_000;
-/// Bytes of an Info element that are looked at.
-const INFO_BYTES_MAX: usize = 4_096;
-/// The longest element head: a 4-byte identifier and an 8-byte size.
-const HEAD_BYTES_MAX: usize = 12;
 
 /// An element's head (RFC 8794, 4 to 6).
 struct Element {
@@ -44,7 +41,7 @@ pub(super) fn duration(pieces: &mut Pieces<'_>) -> Option<Duration> {
 
 /// The element at an offset, and where its body begins.
 fn element(pieces: &mut Pieces<'_>, at: u64) -> Option<(Element, u64)> {
-    let mut head = [0; HEAD_BYTES_MAX];
+    let mut head = [0; limits::MKV_HEAD_BYTES_MAX];
     let count = pieces.some(at, &mut head)?;
     let element = parse(&head[..count])?;
     let body = at.checked_add(element.head as u64)?;
@@ -52,8 +49,8 @@ fn element(pieces: &mut Pieces<'_>, at: u64) -> Option<(Element, u64)> {
 }
 
 fn info(pieces: &mut Pieces<'_>, at: u64, size: u64) -> Option<Duration> {
-    let mut bytes = [0; INFO_BYTES_MAX];
-    let wanted = usize::try_from(size).ok().filter(|s| *s <= INFO_BYTES_MAX)?;
+    let mut bytes = [0; limits::MKV_INFO_BYTES_MAX];
+    let wanted = usize::try_from(size).ok().filter(|s| *s <= limits::MKV_INFO_BYTES_MAX)?;
     let count = pieces.some(at, &mut bytes[..wanted])?;
     let (mut rest, mut scale, mut lasts) = (&bytes[..count], SCALE_DEFAULT, None);
     while !rest.is_empty() {

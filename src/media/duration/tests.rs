@@ -184,7 +184,8 @@ fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!((limits::BLOCK_LASTS_MIN..=limits::BLOCK_LASTS_MAX).contains(&lasts));
     }
     let (reads, read) = file.1.get();
-    prop_assert!(reads <= READS_MAX as usize && read <= BYTES_MAX, "{reads} reads, {read} bytes");
+    prop_assert!(reads <= limits::HEADER_READS_MAX as usize, "{reads} reads");
+    prop_assert!(read <= limits::HEADER_BYTES_MAX, "{read} bytes");
     Ok(())
 }
 

@@ -1,0 +1,210 @@
+//! Each [`Output`] carried out. The other direction, what happens by itself, is in the parent.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use mio::{Interest, Token};
+use nix::libc;
+use socket2::{Domain, Protocol, SockRef, Type};
+
+use crate::base::limits;
+use crate::base::port::{Blob, Conn, End, Gone, Output, Payload, Service, Span};
+use crate::base::time::Now;
+use crate::io::blobs::{Found, Map, Part, Receiving};
+use crate::io::reactor::{Reactor, Told};
+use crate::io::stream::{Chunk, Directed, Socket, Stream, gone};
+
+impl Reactor {
+    /// Carries out one output. [`Output::Log`] and [`Output::Done`] are the daemon's own.
+    pub fn act(&mut self, output: Output, now: Now) {
+        match output {
+            Output::Accept { conn } => {
+                if let Some(socket) = self.incoming.take() {
+                    self.enter(conn, socket, false);
+                }
+            }
+            Output::Dial { conn, to, from } => self.dial(conn, to, from),
+            Output::Send { conn, payload } => self.send(conn, payload),
+            Output::Finish { conn } => self.change(conn, |s| s.finish = true),
+            Output::Receive { conn, into } => self.direct(conn, into),
+            Output::Hold { conn, on } => self.change(conn, |s| s.held = on),
+            Output::Close { conn, end } => self.close(conn, end),
+            Output::SendTo { service, to, payload } => self.send_to(service, to, &payload),
+            Output::Open { blob, path } => self.open(blob, &path),
+            Output::Create { blob, max } => self.create(blob, max),
+            Output::Seal { blob, len } => self.seal(blob, len, now),
+            Output::Release { blob } => self.release(blob),
+            Output::Store { blob, len, name } => self.store(blob, len, name),
+            Output::Unstore { name } => {
+                if let Some(spooler) = &self.spooler {
+                    spooler.remove(&name);
+                }
+            }
+            Output::Log { .. } | Output::Done => unreachable!("the daemon keeps these to itself"),
+        }
+    }
+
+    fn change(&mut self, conn: Conn, change: impl FnOnce(&mut Stream)) {
+        if let Some(stream) = self.streams.get_mut(conn.0) {
+            change(stream);
+            self.list(conn);
+            self.mark_dirty(conn);
+        }
+    }
+
+    fn enter(&mut self, conn: Conn, mut socket: Socket, connecting: bool) {
+        if let Socket::Tcp(tcp) = &socket {
+            tune(&SockRef::from(tcp));
+        }
+        let token = Token(usize::try_from(conn.0.to_bits()).expect("64-bit machines only"));
+        let both = Interest::READABLE | Interest::WRITABLE;
+        match self.poll.registry().register(socket.source(), token, both) {
+            Ok(()) => {
+                let mut stream = Stream::new(socket, connecting);
+                // A fresh socket has room; the first event then only confirms it.
+                stream.writable = !connecting;
+                self.streams.insert(conn.0, stream);
+            }
+            Err(error) => self.told.push_back(Told::Closed(conn, gone(&error))),
+        }
+    }
+
+    fn dial(&mut self, conn: Conn, to: SocketAddr, from: Option<IpAddr>) {
+        match connect(to, from) {
+            Ok(socket) => {
+                let socket = mio::net::TcpStream::from_std(socket.into());
+                self.enter(conn, Socket::Tcp(socket), true);
+            }
+            Err(error) => self.told.push_back(Told::Closed(conn, gone(&error))),
+        }
+    }
+
+    fn send(&mut self, conn: Conn, payload: Payload) {
+        let map = payload.body.and_then(|body| self.maps.get(body.blob.0));
+        let chunk = payload.body.zip(map).map(|(body, map)| Chunk::Mapped {
+            map: Rc::clone(map),
+            blob: body.blob,
+            from: body.from,
+            len: body.len,
+        });
+        let Some(stream) = self.streams.get_mut(conn.0) else { return };
+        if payload.body.is_some() && chunk.is_none() {
+            return self.drop_stream(conn, Gone::Faulted);
+        }
+        stream.push(Chunk::Own { bytes: payload.head, at: 0 });
+        if let Some(chunk) = chunk {
+            stream.push(chunk);
+        }
+        stream.push(Chunk::Own { bytes: payload.tail, at: 0 });
+        self.mark_dirty(conn);
+    }
+
+    fn direct(&mut self, conn: Conn, into: Span) {
+        let Some(receiving) = self.receiving.get(into.blob.0) else { return };
+        let directed = Directed {
+            into: Rc::clone(receiving),
+            blob: into.blob,
+            at: into.from,
+            end: into.from + into.len,
+        };
+        self.change(conn, |s| s.directed = Some(Box::new(directed)));
+    }
+
+    fn close(&mut self, conn: Conn, end: End) {
+        let Some(stream) = self.streams.get_mut(conn.0) else { return };
+        stream.end = Some(end);
+        stream.held = true;
+        if end == End::Reset || stream.connecting {
+            stream.reset_on_close();
+            self.drop_stream(conn, Gone::Closed);
+        } else {
+            self.mark_dirty(conn);
+        }
+    }
+
+    fn send_to(&mut self, service: Service, to: SocketAddr, payload: &Payload) {
+        let mut datagrams = self.datagrams.iter_mut().flatten();
+        let Some(datagram) = datagrams.find(|d| d.service == service) else { return };
+        let body = payload.body.and_then(|b| self.maps.get(b.blob.0).map(|map| (b, map)));
+        let body = body.map_or(Part::Own(&[]), |(b, map)| Part::Mapped(map, b.from, b.len));
+        datagram.send(to, &[Part::Own(&payload.head), body, Part::Own(&payload.tail)]);
+    }
+
+    fn open(&mut self, blob: Blob, path: &str) {
+        let result = match &self.library {
+            Some(directory) => Map::open(directory.as_fd(), path),
+            None => Err(io::Error::other("there is no library")),
+        };
+        self.opened(blob, result);
+    }
+
+    fn opened(&mut self, blob: Blob, result: io::Result<(Map, Found)>) {
+        self.told.push_back(match result {
+            Ok((map, found)) => {
+                self.maps.insert(blob.0, Rc::new(map));
+                Told::Opened(blob, found.len, found.modified, found.head)
+            }
+            Err(error) => Told::Unreadable(blob, error.to_string()),
+        });
+    }
+
+    fn create(&mut self, blob: Blob, max: u64) {
+        match Receiving::new(max) {
+            Ok(receiving) => {
+                self.receiving.insert(blob.0, Rc::new(receiving));
+            }
+            Err(error) => self.told.push_back(Told::Unreadable(blob, error.to_string())),
+        }
+    }
+
+    fn seal(&mut self, blob: Blob, len: u64, now: Now) {
+        let alone = self.receiving.remove(blob.0).and_then(Rc::into_inner);
+        let result = match alone {
+            Some(receiving) => receiving.seal(len, now.wall),
+            None => Err(io::Error::other("it is still being received")),
+        };
+        self.opened(blob, result);
+    }
+
+    fn release(&mut self, blob: Blob) {
+        self.maps.remove(blob.0);
+        self.receiving.remove(blob.0);
+        self.faulted.remove(blob.0);
+    }
+
+    fn store(&mut self, blob: Blob, len: u64, name: Rc<str>) {
+        let map = self.maps.get(blob.0).map(Rc::clone);
+        let Some((map, spooler)) = map.zip(self.spooler.as_mut()) else { return };
+        if let Some((name, result)) = spooler.store(map, len, name) {
+            self.told.push_back(Told::Stored(name, result));
+        }
+    }
+}
+
+/// Options of every TCP connection. Errors are left: a connection without them still works.
+fn tune(socket: &SockRef<'_>) {
+    socket.set_tcp_nodelay(true).ok();
+    socket.set_tcp_notsent_lowat(limits::NOTSENT_BYTES_MAX).ok();
+}
+
+fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<socket2::Socket> {
+    let kind = Type::STREAM.nonblocking();
+    let socket = socket2::Socket::new(Domain::for_address(to), kind, Some(Protocol::TCP))?;
+    if let Some(from) = from {
+        // Binding must not pick the port yet: the pair of both ends is what has to be unique.
+        nix::sys::socket::setsockopt(
+            &socket,
+            nix::sys::socket::sockopt::IpBindAddressNoPort,
+            &true,
+        )
+        .ok();
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
+    match socket.connect(&to.into()) {
+        Ok(()) => Ok(socket),
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
+        Err(e) => Err(e),
+    }
+}
