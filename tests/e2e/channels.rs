@@ -47,9 +47,11 @@ fn a_joiner_does_not_wait_for_the_next_block() {
     let daemon = Daemon::start(&Server::new(&lab, &["long"]).write(&lab));
     let began = Instant::now();
     let viewer = Viewer::joined(&lab, daemon.tv(), 0);
-    clip.index_of(&viewer.block());
+    let first = viewer.block();
+    clip.index_of(&first);
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-    assert!(viewer.block_within(Duration::from_millis(700)).is_none(), "the same block again");
+    // Unless the next block's time has come just now.
+    assert!(viewer.block_within(Duration::from_millis(700)) != Some(first), "the same again");
 }
 
 #[test]

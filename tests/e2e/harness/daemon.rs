@@ -170,15 +170,23 @@ impl Daemon {
         for line in &state.lines[from..] {
             println!("{}", line.escape_debug());
         }
+        // Whether it sleeps, in which call and with which time-out (proc_pid_syscall(5)).
+        for about in ["stat", "syscall", "wchan"] {
+            let path = format!("/proc/{}/{about}", self.pid());
+            println!("---- {path}: {}", fs::read_to_string(&path).unwrap_or_default());
+        }
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if thread::panicking() {
+            self.show();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            return self.show();
+            return;
         }
         let _ = self.log.wait_end();
         let faults = self.faults();

@@ -120,7 +120,14 @@ impl Viewer {
         let listener = self.listener.as_ref().expect("this viewer listens");
         // The time for one wait is also that of the accept.
         listener.set_read_timeout(Some(within.max(Duration::from_millis(1)))).unwrap();
-        let (socket, _) = listener.accept().ok()?;
+        let began = Instant::now();
+        let (socket, _) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                println!("WB {within:?} {:?}", began.elapsed());
+                return None},
+            Err(why) => panic!("accept: {why}"),
+        };
         socket.set_read_timeout(Some(SOON)).unwrap();
         Some(socket.into())
     }
