@@ -1,10 +1,10 @@
 //! Opens a path below a directory without ever leaving it, links followed. What is opened, and what
 //! for, is the caller's (`library`, `blobs`).
 //!
-//! The kernel does this by itself (`openat2` with `RESOLVE_BENEATH`, Linux 5.6), but not everywhere:
-//! `RestrictSUIDSGID=` of a systemd unit, which `DynamicUser=` brings with it, answers every
-//! `openat2` with ENOSYS, as do the filters of older containers. There the path is walked a name at
-//! a time, with the same outcome.
+//! The kernel does this by itself (`openat2` with `RESOLVE_BENEATH`, Linux 5.6), but not
+//! everywhere: `RestrictSUIDSGID=` of a systemd unit, which `DynamicUser=` brings with it, answers
+//! every `openat2` with ENOSYS, as do the filters of older containers. There the path is walked a
+//! name at a time, with the same outcome.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,8 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-/// Links followed on one path, as many as the kernel does.
-const LINKS_MAX: usize = 40;
+use crate::base::limits;
 
 /// Opens a path relative to a directory.
 ///
@@ -87,7 +86,7 @@ impl Walk<'_> {
         let is_last = self.names.is_empty();
         if kind == SFlag::S_IFLNK && !(is_last && flags.contains(OFlag::O_NOFOLLOW)) {
             self.links += 1;
-            if self.links > LINKS_MAX {
+            if self.links > limits::LINKS_MAX {
                 return Err(Errno::ELOOP);
             }
             let target = readlinkat(&found, "")?;
@@ -166,12 +165,12 @@ mod tests {
     fn links_without_end_are_given_up() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("0"), "block").unwrap();
-        for n in 1..=LINKS_MAX + 1 {
+        for n in 1..=limits::LINKS_MAX + 1 {
             symlink((n - 1).to_string(), dir.path().join(n.to_string())).unwrap();
         }
         let root = File::open(dir.path()).unwrap();
         let opened = |n: usize| walk(root.as_fd(), n.to_string().as_ref(), OFlag::O_RDONLY);
-        assert!(opened(LINKS_MAX).is_ok());
-        assert_eq!(opened(LINKS_MAX + 1).map(drop), Err(Errno::ELOOP));
+        assert!(opened(limits::LINKS_MAX).is_ok());
+        assert_eq!(opened(limits::LINKS_MAX + 1).map(drop), Err(Errno::ELOOP));
     }
 }

@@ -6,8 +6,8 @@
 //! and a few headers. It makes no stat and no string a file; what needs a stat of every file is
 //! left to a [`Survey`], which runs in slices once the program is ready.
 //!
-//! Nothing here leaves the library (`io/beneath`) or waits for a pipe (`O_NONBLOCK`, and the type is
-//! looked at before a byte is read).
+//! Nothing here leaves the library (`io/beneath`) or waits for a pipe (`O_NONBLOCK`, and the type
+//! is looked at before a byte is read).
 
 use core::time::Duration;
 use std::ffi::OsStr;
