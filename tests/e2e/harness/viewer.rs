@@ -125,7 +125,8 @@ impl Viewer {
             Ok(accepted) => accepted,
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
                 println!("WB {within:?} {:?}", began.elapsed());
-                return None},
+                return None;
+            }
             Err(why) => panic!("accept: {why}"),
         };
         socket.set_read_timeout(Some(SOON)).unwrap();
