@@ -152,8 +152,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `channel` (0 to 9) at `server`. `from` is the address that the server dials, when
-    /// it is not any; `period` is how often blocks come until that is measured.
+    /// A client of `channel` (0 to 9) at `server`. `from` is the address that the server dials,
+    /// when it is not any; `period` is how often blocks come until that is measured.
     #[must_use]
     pub fn new(server: SocketAddr, channel: u8, from: Option<IpAddr>, period: Duration) -> Self {
         Self {
