@@ -1,9 +1,9 @@
 //! Blobs: blocks as maps, and the only unsafe code of the program.
 //!
-//! A library block is its file, mapped read-only; a received block is a memfd whose size is sealed. Nothing here
-//! or above ever looks at a library file's map from user space: the kernel copies out of it, and
-//! where the file shrank it answers EFAULT ("bad address") instead of the SIGBUS that a reader
-//! would get. Called by `stream`, `datagram`, `spooler` and the reactor.
+//! A library block is its file, mapped read-only; a received block is a memfd whose size is sealed.
+//! Nothing here or above ever looks at a library file's map from user space: the kernel copies out
+//! of it, and where the file shrank it answers EFAULT ("bad address") instead of the SIGBUS that a
+//! reader would get. Called by `stream`, `datagram`, `spooler` and the reactor.
 
 #![expect(unsafe_code, reason = "system calls that read from and write to maps by raw address")]
 
