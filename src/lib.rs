@@ -34,8 +34,8 @@
 //! * **Payload above io is a name, never bytes** ([`base::port::Span`]): a fan-out is many small
 //!   cursors over one map, a simulated node moves no data, and no code above io can fault on a map.
 //! * **Directed receive**: [`base::port::Output::Receive`] has io read from the socket straight
-//!   into a blob's map. Received blocks of unknown length get the address space of the longest block and
-//!   only the memory they fill.
+//!   into a blob's map. Received blocks of unknown length get the address space of the longest
+//!   block and only the memory they fill.
 //! * **A blob is a map**: a library block is its file, mapped read-only; a received block is a
 //!   sealed memfd. A file that shrinks under its map makes the write fail (EFAULT): the block is
 //!   taken off with one log line and the filler takes its place.

@@ -109,8 +109,12 @@ pub const QUEUE_PAYLOADS_MAX: usize = 64;
 pub const WRITE_PARTS_MAX: usize = 16;
 /// How long a listener rests when descriptors have run out.
 pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// A lasting want of descriptors is said again after this.
+pub const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// Descriptors kept back from connections for blocks, logs and listeners.
 pub const RESERVED_DESCRIPTORS: usize = 24;
+/// Symbolic links followed on one path, as many as the kernel follows.
+pub const LINKS_MAX: usize = 40;
 /// Descriptors that are made use of, however many the system would lend.
 pub const DESCRIPTORS_MAX: usize = 1_000_000;
 /// How long a graceful stop may take.

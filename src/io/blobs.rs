@@ -14,13 +14,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
-use nix::fcntl::{AtFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, SealFlag, fcntl, openat2};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{fstat, fstatat};
 
 use crate::base::limits;
 use crate::base::time::Wall;
+use crate::io::beneath::open_beneath;
 
 /// What tells whether a file is still the one that was mapped, and whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,18 +57,16 @@ pub(super) enum Part<'a> {
 
 /// Opens a path below a directory without leaving it through links and without ever waiting on a
 /// FIFO; only regular files come back.
-fn open_beneath(directory: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let file = File::from(openat2(directory, path, how)?);
+fn open_file(directory: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = File::from(open_beneath(directory, path.as_os_str(), flags)?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 impl Map {
     /// Maps a file of the library, and asks the kernel to read it ahead.
     pub(super) fn open(directory: BorrowedFd<'_>, path: &str) -> io::Result<(Self, Found)> {
-        let file = open_beneath(directory, Path::new(path))?;
+        let file = open_file(directory, Path::new(path))?;
         let stat = fstat(&file)?;
         let len = u64::try_from(stat.st_size).map_err(io::Error::other)?;
         if len == 0 {

@@ -6,25 +6,28 @@
 //! and a few headers. It makes no stat and no string a file; what needs a stat of every file is
 //! left to a [`Survey`], which runs in slices once the program is ready.
 //!
-//! Nothing here leaves the library (`openat2` with `RESOLVE_BENEATH`, Linux 5.6) or waits for a
-//! pipe (`O_NONBLOCK`, and the type is looked at before a byte is read).
+//! Nothing here leaves the library (`io/beneath`) or waits for a pipe (`O_NONBLOCK`, and the type
+//! is looked at before a byte is read).
 
 use core::time::Duration;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
 use nix::dir::{Dir, Entry, Type};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use thiserror::Error;
 
 use crate::base::limits;
 use crate::base::text::escaped;
+use crate::io::beneath::open_beneath;
 use crate::media::Options;
 use crate::media::catalog::{Catalog, Movie};
 use crate::media::duration::{ReadAt, duration};
@@ -239,10 +242,9 @@ fn file_type(fd: &impl AsFd) -> Result<SFlag, Errno> {
     Ok(SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits()))
 }
 
-/// Opens a path relative to the library; what leads out of it is refused by the kernel.
+/// Opens a path relative to the library; what leads out of it is refused.
 fn beneath(root: &OwnedFd, path: &[u8], flags: OFlag) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    openat2(root, path, OpenHow::new().flags(flags).resolve(resolve))
+    open_beneath(root.as_fd(), OsStr::from_bytes(path), flags)
 }
 
 fn open_folder(root: &OwnedFd, path: &str) -> Result<Dir, Errno> {

@@ -159,7 +159,7 @@ impl Listener {
         self.readable
     }
 
-    /// Rests; `true` the first time in a row, when it is worth a log line.
+    /// Rests for [`limits::ACCEPT_PAUSE`].
     pub(super) fn pause(&mut self, now: Mono) {
         self.paused_until = Some(now.after(limits::ACCEPT_PAUSE));
     }

@@ -8,9 +8,9 @@
 //! refuses for ever on the old socket, so it is opened again, at most once a second: over a restart
 //! of journald no line is lost but what the queue does not hold.
 //!
-//! [`LogTarget::Auto`] is syslog when it can be opened, and also standard error when that
-//! is a terminal; without a syslog the standard error output alone. This is decided at start and on
-//! reload, not line by line.
+//! [`LogTarget::Auto`] is syslog when it can be opened, and also the standard error output when
+//! that is a terminal; without a syslog the standard error output alone. This is decided at start
+//! and on reload, not line by line.
 //!
 //! Syslog lines are made by the syslog crate's RFC 3164 formatter; its time stamp is in UTC,
 //! which journald does not look at.

@@ -15,6 +15,7 @@ pub mod reactor;
 pub mod signals;
 pub mod spooler;
 
+mod beneath;
 mod blobs;
 mod datagram;
 mod stream;

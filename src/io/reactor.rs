@@ -109,7 +109,8 @@ pub struct Reactor {
     told: VecDeque<Told>,
     notes: Vec<(Level, String)>,
     conns_max: usize,
-    exhausted: bool,
+    /// When it was last said that no connection can be accepted.
+    said_full: Option<Mono>,
 }
 
 impl Reactor {
@@ -135,7 +136,7 @@ impl Reactor {
             told: VecDeque::new(),
             notes: Vec::new(),
             conns_max: conns_max.clamp(1, limits::CONNS_MAX),
-            exhausted: false,
+            said_full: None,
         })
     }
 
@@ -405,6 +406,15 @@ impl Reactor {
             // Closing the descriptor would do as well; this keeps epoll's books exact.
             self.poll.registry().deregister(stream.socket.source()).ok();
             self.told.push_back(Told::Closed(conn, why));
+            self.wake_listeners();
+        }
+    }
+
+    /// A descriptor is free: listeners that rest for want of one go on below nine tenths, so that
+    /// they do not stop again at once.
+    fn wake_listeners(&mut self) {
+        if self.streams.len() < (self.conns_max - self.conns_max / 10).max(1) {
+            self.listeners.iter_mut().flatten().for_each(|l| l.paused_until = None);
         }
     }
 
@@ -427,7 +437,6 @@ impl Reactor {
     /// Takes one waiting connection of a listener; the [`Input::Incoming`] to tell.
     pub fn accept(&mut self, index: usize, now: Now) -> Option<Input<'static>> {
         let full = self.streams.len() >= self.conns_max;
-        let few = self.streams.len() < self.conns_max - self.conns_max / 10;
         let listener = self.listeners[index].as_mut()?;
         if !listener.is_due(now.mono) {
             return None;
@@ -439,7 +448,6 @@ impl Reactor {
         match listener.accept() {
             Accepted::One(socket, local, peer) => {
                 let service = listener.service;
-                self.exhausted &= !few;
                 self.incoming = Some(socket);
                 Some(Input::Incoming { service, local, peer })
             }
@@ -454,8 +462,9 @@ impl Reactor {
     fn rest(&mut self, index: usize, now: Now, why: &str) {
         let Some(listener) = self.listeners[index].as_mut() else { return };
         listener.pause(now.mono);
-        if !self.exhausted {
-            self.exhausted = true;
+        let silent = self.said_full.is_none_or(|at| now.mono.since(at) >= limits::SAY_AGAIN);
+        if silent {
+            self.said_full = Some(now.mono);
             let (service, place) = (listener.service.name(), listener.place.to_string());
             self.notes.push((
                 Level::Warn,

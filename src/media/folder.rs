@@ -164,8 +164,8 @@ impl Folder {
     /// Makes the movie that an index describes; otherwise the line and the reason.
     fn apply(&mut self, name: &str, text: &[u8]) -> Result<(), (u32, Unfit)> {
         let entries = index::parse(text).map_err(|e| (e.line, Unfit::Line(e.why)))?;
-        let container = one_container(&entries)?;
         let names: Vec<_> = entries.iter().map(|e| name::parse_safe(e.name)).collect();
+        let container = one_container(&entries, &names)?;
         let common = common_stem(&names);
         let stem = common.unwrap_or_else(|| stem_of_index(name));
         let group = self.find(stem, container);
@@ -346,10 +346,14 @@ fn even(present: &[u32], each: Duration, last: Duration) -> Lasts {
 }
 
 /// The container that all entries agree on.
-fn one_container(entries: &[Entry<'_>]) -> Result<Container, (u32, Unfit)> {
+fn one_container(
+    entries: &[Entry<'_>],
+    names: &[Option<Name<'_>>],
+) -> Result<Container, (u32, Unfit)> {
     let mut first = None;
-    for entry in entries {
-        let container = name::container(entry.name).ok_or((entry.line, Unfit::NotABlock))?;
+    for (entry, name) in entries.iter().zip(names) {
+        let container = name.map(|n| n.container).or_else(|| name::container(entry.name));
+        let container = container.ok_or((entry.line, Unfit::NotABlock))?;
         if *first.get_or_insert(container) != container {
             return Err((entry.line, Unfit::Mixed(first.unwrap_or(container))));
         }

@@ -92,6 +92,8 @@ struct Reader<'a> {
     line: u32,
     header: bool,
     pending: Option<Duration>,
+    /// The last text after `#EXTINF:`, and what it says.
+    before: Option<(&'a str, Duration)>,
     entries: Vec<Entry<'a>>,
 }
 
@@ -105,7 +107,11 @@ impl<'a> Reader<'a> {
             return if self.header { Ok(()) } else { Err(self.error(Why::NoHeader)) };
         }
         if let Some(rest) = text.strip_prefix("#EXTINF:") {
-            self.pending = Some(lasts(rest).map_err(|why| self.error(why))?);
+            // Most blocks of a movie last the same, so most of these lines are the same.
+            if self.before.is_none_or(|(text, _)| text != rest) {
+                self.before = Some((rest, lasts(rest).map_err(|why| self.error(why))?));
+            }
+            self.pending = self.before.map(|(_, lasts)| lasts);
             return Ok(());
         }
         if text.starts_with('#') { Ok(()) } else { self.name(text) }
