@@ -151,6 +151,8 @@ fn ten_thousand_silent_connections_do_not_keep_a_command_from_its_answer() {
         assert_eq!(command(daemon.tv(), lab::address(), b"130"), b"1");
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     }
+    let open = daemon.descriptors();
+    assert!(open < 1_000, "{open} descriptors for silence");
     clip.index_of(&viewer.block());
     assert_eq!(http::get(daemon.http(), "/healthz").status, 200);
     let newcomer = Viewer::joined(&lab, daemon.tv(), 0);

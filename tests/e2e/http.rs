@@ -110,6 +110,8 @@ fn the_live_block_is_the_one_on_the_air_and_is_not_cached() {
     let (before, live) = (clip.on_air(), http::get(daemon.http(), "/ch/0/blocks/live"));
     let seen = clip.index_of(&live.body);
     assert!(seen == before || seen == clip.on_air() || clip.after(seen) == before, "{seen}");
+    let lasting = live.header("content-location").expect("where it stays").to_owned();
+    assert_eq!(http::get(daemon.http(), &lasting).body, live.body);
     let caching = live.header("cache-control").expect("a caching header");
     assert!(!caching.contains("immutable"), "{caching}");
     assert!(caching.contains("no-"), "{caching}");
@@ -127,6 +129,22 @@ fn a_block_that_is_held_already_is_not_sent_again() {
     let other = [("If-None-Match", "\"another\"")];
     assert_eq!(http::request(daemon.http(), "GET", &path, &other).status, 200);
     assert_eq!(http::request(daemon.http(), "GET", &path, &[("If-None-Match", "*")]).status, 304);
+}
+
+#[test]
+fn blocks_that_were_on_the_air_can_be_had_for_a_while() {
+    let lab = Lab::new();
+    let clip = lab.clip();
+    let daemon = Daemon::start(&Server::new(&lab, &["clip"]).write(&lab));
+    let (first, path) = current(daemon.http());
+    let block = http::get(daemon.http(), &path);
+    assert_eq!(block.status, 200);
+    eventually(SOON, "three blocks later", || {
+        (current(daemon.http()).0 >= first + 3).then_some(())
+    });
+    let again = http::get(daemon.http(), &path);
+    assert_eq!((again.status, again.header("etag")), (200, block.header("etag")));
+    assert_eq!(clip.index_of(&again.body) as u64, first % clip.blocks.len() as u64);
 }
 
 #[test]
@@ -199,6 +217,8 @@ fn what_is_not_there_is_404() {
         let status = http::get(daemon.http(), &path).status;
         assert!(status == 404 || status == 400, "{path} gave {status}");
     }
+    let gone = http::get(daemon.http(), &format!("/ch/0/blocks/{}", seq - 1000));
+    assert_eq!(gone.status, 410, "it was on the air and will not come again");
 }
 
 #[test]

@@ -32,6 +32,8 @@ mod commands;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod descriptors;
 #[cfg(test)]
 mod http;

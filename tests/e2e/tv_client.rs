@@ -95,13 +95,19 @@ fn the_client_stores_what_our_server_sends() {
 
 #[test]
 fn the_client_tells_blocks_apart_by_their_bytes() {
-    let lab = Lab::new();
-    let movie = Movie::new("stream", 6, 188 * 150).of_ts().write(&lab.movies());
-    let server = Daemon::start(&Server::new(&lab, &["stream"]).write(&lab));
-    let _client = Daemon::start(&Client::new(&lab, server.tv()).write(&lab));
-    let store = lab.path("store");
-    let name = eventually(SOON, "a ts block", || stored(&store, "ts").first().cloned());
-    movie.index_of(&fs::read(store.join(name)).unwrap());
+    let kinds = [
+        (Movie::new("stream", 6, 188 * 150).of_ts(), "ts"),
+        (Movie::new("boxes", 6, 30_000).of_mp4(), "mp4"),
+    ];
+    for (movie, extension) in kinds {
+        let lab = Lab::new();
+        let movie = movie.write(&lab.movies());
+        let server = Daemon::start(&Server::new(&lab, &[&movie.name]).write(&lab));
+        let _client = Daemon::start(&Client::new(&lab, server.tv()).write(&lab));
+        let store = lab.path("store");
+        let name = eventually(SOON, extension, || stored(&store, extension).first().cloned());
+        movie.index_of(&fs::read(store.join(name)).unwrap());
+    }
 }
 
 #[test]

@@ -153,6 +153,11 @@ impl Daemon {
         Duration::from_millis(ticks * 10)
     }
 
+    /// Descriptors that it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
     /// What was wrong in the log, whatever the test was about.
     fn faults(&self) -> Vec<String> {
         let state = self.log.state.lock().unwrap();
@@ -278,9 +283,14 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-/// Runs the binary to its end.
+/// Runs the daemon's binary to its end.
 pub(crate) fn run(arguments: &[&str], directory: &Path) -> Finished {
-    let mut child = Command::new(BINARY)
+    run_program(BINARY, arguments, directory)
+}
+
+/// Runs any program to its end.
+pub(crate) fn run_program(program: &str, arguments: &[&str], directory: &Path) -> Finished {
+    let mut child = Command::new(program)
         .args(arguments)
         .current_dir(directory)
         .env_remove("NOTIFY_SOCKET")

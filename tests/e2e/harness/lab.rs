@@ -132,6 +132,15 @@ impl Movie {
         self
     }
 
+    /// The same movie as mp4: the first box says so.
+    pub(crate) fn of_mp4(mut self) -> Self {
+        self.extension = "mp4";
+        for block in &mut self.blocks {
+            block[..12].copy_from_slice(b"\0\0\0\x18ftypisom");
+        }
+        self
+    }
+
     /// Writes the blocks and the index beside them into the movie's own folder of a library.
     pub(crate) fn write(mut self, library: &Path) -> Self {
         let folder = library.join(&self.name);

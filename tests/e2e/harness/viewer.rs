@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use super::SOON;
 use super::lab::{self, Lab};
+use super::{SOON, eventually};
 
 /// Connects from an address of ours.
 pub(crate) fn connect(server: SocketAddr, from: Ipv4Addr) -> TcpStream {
@@ -120,13 +120,9 @@ impl Viewer {
         let listener = self.listener.as_ref().expect("this viewer listens");
         // The time for one wait is also that of the accept.
         listener.set_read_timeout(Some(within.max(Duration::from_millis(1)))).unwrap();
-        let began = Instant::now();
         let (socket, _) = match listener.accept() {
             Ok(accepted) => accepted,
-            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
-                println!("WB {within:?} {:?}", began.elapsed());
-                return None;
-            }
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => return None,
             Err(why) => panic!("accept: {why}"),
         };
         socket.set_read_timeout(Some(SOON)).unwrap();
@@ -161,15 +157,16 @@ pub(crate) fn listener(
     backlog: i32,
     buffer: Option<usize>,
 ) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_reuse_address(true).unwrap();
-    if let Some(bytes) = buffer {
-        socket.set_recv_buffer_size(bytes).unwrap();
-    }
     let at = SocketAddrV4::new(address, port);
-    socket.bind(&at.into()).unwrap_or_else(|why| panic!("bind {at}: {why}"));
-    socket.listen(backlog).expect("a bound socket listens");
-    socket
+    // A process that another test starts at this moment holds a closed listener until its exec.
+    eventually(SOON, &format!("a listener on {at}"), || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).unwrap();
+        if let Some(bytes) = buffer {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        socket.bind(&at.into()).and_then(|()| socket.listen(backlog)).ok().map(|()| socket)
+    })
 }
 
 /// Ends a connection by a reset.
