@@ -6,7 +6,9 @@
 pub(crate) mod daemon;
 pub(crate) mod figures;
 pub(crate) mod films;
+pub(crate) mod readers;
 pub(crate) mod sender;
+pub(crate) mod server;
 pub(crate) mod viewers;
 
 use std::error::Error;
