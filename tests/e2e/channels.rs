@@ -64,7 +64,7 @@ fn all_viewers_of_a_channel_get_the_same_blocks() {
     for _ in 0..3 {
         for (viewer, at) in viewers.iter().zip(&mut starts) {
             let next = clip.index_of(&viewer.block());
-            assert_eq!(next, clip.after(*at), "no block is left out or sent twice");
+            clip.assert_follows(*at, next);
             *at = next;
         }
     }
@@ -95,7 +95,7 @@ fn a_movie_may_be_of_transport_stream_blocks() {
     let daemon = Daemon::start(&Server::new(&lab, &["stream"]).write(&lab));
     let viewer = Viewer::joined(&lab, daemon.tv(), 0);
     let first = clip.index_of(&viewer.block());
-    assert_eq!(clip.index_of(&viewer.block()), clip.after(first));
+    clip.assert_follows(first, clip.index_of(&viewer.block()));
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn follow(viewer: &Viewer, clip: &Movie, blocks: usize) {
     let mut index = clip.index_of(&viewer.block());
     for _ in 1..blocks {
         let next = clip.index_of(&viewer.block());
-        assert_eq!(next, clip.after(index), "the block after {index}");
+        clip.assert_follows(index, next);
         index = next;
     }
 }

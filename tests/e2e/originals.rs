@@ -31,7 +31,7 @@ fn the_original_server_serves_a_viewer_that_listens_in_time() {
     let server = OriginalServer::start(0, programme(&lab, &movie, PERIOD / 6));
     let viewer = Viewer::joined(&lab, server.address, 0);
     let first = movie.index_of(&viewer.block());
-    assert_eq!(movie.index_of(&viewer.block()), movie.after(first));
+    movie.assert_follows(first, movie.index_of(&viewer.block()));
     let one = format!("['{}']", viewer.address);
     assert_eq!(viewer.command(server.address, "110"), one);
     assert_eq!(viewer.command(server.address, "130\n"), "1");
@@ -77,7 +77,7 @@ fn the_original_programs_work_when_the_client_is_quick() {
     let client = OriginalClient::start(&lab, server.address, 0, Duration::ZERO);
     assert_eq!(client.reply(), "10");
     let first = movie.index_of(&client.block());
-    assert_eq!(movie.index_of(&client.block()), movie.after(first));
+    movie.assert_follows(first, movie.index_of(&client.block()));
     assert_eq!(server.listed(0), [client.address]);
 }
 
@@ -91,7 +91,7 @@ fn the_original_client_is_served_although_it_listens_late() {
     let mut index = clip.index_of(&client.block());
     for _ in 0..4 {
         let next = clip.index_of(&client.block());
-        assert_eq!(next, clip.after(index));
+        clip.assert_follows(index, next);
         index = next;
     }
     assert_eq!(count(daemon.tv(), 0), 1);
@@ -107,7 +107,7 @@ fn the_original_client_is_served_at_any_speed() {
     for (client, pause) in clients.iter().zip(pauses) {
         assert_eq!(client.reply(), "10", "after {pause:?}");
         let first = clip.index_of(&client.block());
-        assert_eq!(clip.index_of(&client.block()), clip.after(first), "after {pause:?}");
+        clip.assert_follows(first, clip.index_of(&client.block()));
     }
     assert_eq!(count(daemon.tv(), 0), pauses.len() as u32);
 }

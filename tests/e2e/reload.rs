@@ -39,7 +39,7 @@ fn a_reload_adds_a_channel_and_disturbs_nobody() {
     wait_reloads(&daemon, 1);
     let other = Viewer::joined(&lab, daemon.tv(), 1);
     second.index_of(&other.block());
-    assert_eq!(clip.index_of(&viewer.block()), clip.after(before), "no block lost or repeated");
+    clip.assert_follows(before, clip.index_of(&viewer.block()));
     assert_eq!((count(daemon.tv(), 0), count(daemon.tv(), 1)), (1, 1));
 }
 
@@ -151,7 +151,7 @@ fn a_reload_moves_a_listener_and_loses_nobody() {
     let text = daemon.wait_after(mark, "the new listener", |t| t.starts_with("listening: tv on"));
     let new = text.rsplit(' ').next().unwrap().parse().expect("an address");
     assert_ne!(old, new);
-    assert_eq!(clip.index_of(&viewer.block()), clip.after(first));
+    clip.assert_follows(first, clip.index_of(&viewer.block()));
     assert_eq!(count(new, 0), 1);
     eventually(SOON, "the end of the old listener", || TcpStream::connect(old).err());
 }
@@ -185,7 +185,7 @@ fn a_reload_finds_new_blocks_and_movies() {
     // The block on the air may be the old one to its end.
     eventually(SOON, "a block of the new movie", || newer.find(&viewer.block()));
     let first = newer.index_of(&viewer.block());
-    assert_eq!(newer.index_of(&viewer.block()), newer.after(first));
+    newer.assert_follows(first, newer.index_of(&viewer.block()));
     assert!(clip.find(&newer.blocks[0]).is_none());
 }
 
@@ -195,7 +195,7 @@ fn a_reload_that_changes_nothing_says_so() {
     let viewer = Viewer::joined(&lab, daemon.tv(), 0);
     let first = clip.index_of(&viewer.block());
     daemon.reload();
-    assert_eq!(clip.index_of(&viewer.block()), clip.after(first));
+    clip.assert_follows(first, clip.index_of(&viewer.block()));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn a_viewer_that_comes_back_between_two_blocks_stays() {
         // The original closes its listener and opens another; the grace is made for that.
         std::thread::sleep(Duration::from_millis(60));
         viewer.return_home();
-        assert_eq!(clip.index_of(&viewer.block()), clip.after(last));
+        clip.assert_follows(last, clip.index_of(&viewer.block()));
     }
     assert_eq!((count(daemon.tv(), 0), strikes(&daemon)), (1, 0));
 }
@@ -101,7 +101,7 @@ fn a_viewer_that_misses_one_block_gets_the_next() {
     let next = clip.index_of(&viewer.block());
     assert_ne!(next, last);
     assert_eq!(count(daemon.tv(), 0), 1);
-    assert_eq!(clip.index_of(&viewer.block()), clip.after(next));
+    clip.assert_follows(next, clip.index_of(&viewer.block()));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_stalled_viewer_delays_nobody() {
     for _ in 0..3 {
         for (viewer, at) in good.iter().zip(&mut at) {
             let next = wide.index_of(&viewer.block());
-            assert_eq!(next, wide.after(*at), "a block was left out");
+            wide.assert_follows(*at, next);
             *at = next;
         }
     }

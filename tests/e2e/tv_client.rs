@@ -53,8 +53,8 @@ fn check_store(store: &Path, names: &[String], movie: &Movie, channel: u8) -> Ve
     names.iter().map(|name| movie.index_of(&fs::read(store.join(name)).unwrap())).collect()
 }
 
-fn are_consecutive(movie: &Movie, indexes: &[usize]) -> bool {
-    indexes.windows(2).all(|w| movie.after(w[0]) == w[1])
+fn assert_consecutive(movie: &Movie, indexes: &[usize]) {
+    indexes.windows(2).for_each(|w| movie.assert_follows(w[0], w[1]));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn the_client_stores_what_the_original_server_sends() {
     let store = lab.path("store");
     let names = wait_stored(&store, 4);
     let indexes = check_store(&store, &names, &movie, 0);
-    assert!(are_consecutive(&movie, &indexes), "{indexes:?}");
+    assert_consecutive(&movie, &indexes);
     assert_eq!(server.listed(0), [setup.address]);
     client.stop();
     assert_eq!(server.listed(0).len(), 0, "it left with 12");
@@ -84,7 +84,7 @@ fn the_client_stores_what_our_server_sends() {
     let store = lab.path("store");
     let names = wait_stored(&store, 4);
     let indexes = check_store(&store, &names, &movie, 1);
-    assert!(are_consecutive(&movie, &indexes), "{indexes:?}");
+    assert_consecutive(&movie, &indexes);
     assert_eq!((count(server.tv(), 0), count(server.tv(), 1)), (0, 1));
     client.stop();
     assert_eq!(count(server.tv(), 1), 0, "it left with 12");

@@ -76,7 +76,7 @@ fn jump(offset: &str, shifted: impl Fn(SystemTime) -> SystemTime) {
     let following = viewer.blocks_for(LASTS * 4);
     assert!((2..=6).contains(&following.len()), "{} blocks in four times", following.len());
     let indexes: Vec<_> = following.iter().map(|block| clip.index_of(block)).collect();
-    assert!(indexes.windows(2).all(|w| clip.after(w[0]) == w[1]), "{indexes:?}");
+    indexes.windows(2).for_each(|w| clip.assert_follows(w[0], w[1]));
     assert_eq!(count(daemon.tv(), 0), 1, "the viewer stays");
     let status = http::status(daemon.http());
     let seq = status["channels"][0]["on_air"]["seq"].as_u64().expect("on the air");

@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
+use super::pulse::{self, stood_still};
+
 /// What every channel of these tests counts from, as the configuration writes it.
 pub(crate) const EPOCH: &str = "2026-01-01T00:00:00Z";
 /// The same in seconds since 1970.
@@ -32,6 +34,7 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Self {
+        pulse::start();
         let dir =
             tempfile::Builder::new().prefix("vidstreamd-e2e-").tempdir().expect("a directory");
         fs::create_dir(dir.path().join("movies")).expect("a new directory");
@@ -197,6 +200,13 @@ impl Movie {
     /// Which block follows.
     pub(crate) fn after(&self, index: usize) -> usize {
         (index + 1) % self.blocks.len()
+    }
+
+    /// Checks that a block comes right after another. When the machine stood still meanwhile, the
+    /// channel did right to follow the clock.
+    pub(crate) fn assert_follows(&self, last: usize, next: usize) {
+        let right = next == self.after(last) || (next != last && stood_still());
+        assert!(right, "block {next} of {} after block {last}", self.name);
     }
 
     /// Which block is on the air when this movie is alone in its playlist, by this machine's clock.

@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod lab;
 pub(crate) mod original_client;
 pub(crate) mod original_server;
+pub(crate) mod pulse;
 pub(crate) mod setup;
 pub(crate) mod viewer;
 
