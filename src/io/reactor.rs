@@ -516,3 +516,6 @@ fn free_slot<T>(slots: &mut Vec<Option<T>>) -> usize {
         slots.len() - 1
     })
 }
+
+#[cfg(test)]
+mod tests;
