@@ -9,8 +9,8 @@
 //! | | unreadable | the filler's block is opened in its place; if that fails too, skipped |
 //! | on the air | faulted | the filler takes the rest of its time |
 //!
-//! Positions are computed, never counted: every turn asks the schedule anew. So after a jump of the
-//! clock the next block is another than the prefetched one.
+//! Positions are computed, never counted: every turn asks the schedule anew, and what it says is
+//! the prefetched block, or after a jump of the clock another.
 
 use core::time::Duration;
 use std::collections::VecDeque;

@@ -3,8 +3,9 @@
 //!
 //! What belongs where: a machine knows its own protocol and says what happened; here that is
 //! passed on (a block that the source brings goes to the window, and from there to every sink) and
-//! worded for the log ([`observe`]). A role is only which machines exist.
+//! worded for the log (`observe`). A role is only which machines exist.
 
+mod make;
 mod observe;
 mod reload;
 mod site;
@@ -23,13 +24,13 @@ use crate::base::port::{
 };
 use crate::base::status::Status;
 use crate::base::time::{Mono, Now};
+use crate::base::wheel::Timer;
 use crate::channel::playout::{self, Playout};
 use crate::channel::spool::Spool;
 use crate::channel::window::Window;
 use crate::channel::{Block, playout::State};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::media::catalog::Catalog;
-use crate::media::schedule::Schedule;
 use crate::media::sniff::{Container, sniff};
 use crate::{control, http, tv};
 
@@ -78,7 +79,8 @@ pub struct Node {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stopping {
-    Draining,
+    /// Until all is left and sent, or this timer fires.
+    Draining(Timer),
     Done,
 }
 
@@ -97,9 +99,9 @@ impl Node {
         let http = config.http.as_ref();
         let http = http.map(|h| http::server::Server::new(h.connections_max, h.per_address_max));
         let control = config.control.as_ref().map(|_| control::server::Server::new());
-        let channels = channels(&config, catalog, now);
-        let client = client(&config, &environment);
-        let spool = spool(&config, &environment);
+        let channels = make::channels(&config, catalog, now);
+        let client = make::client(&config, &environment);
+        let spool = make::spool(&config, &environment);
         Self {
             cx: Cx::new(now, seed),
             config,
@@ -139,7 +141,7 @@ impl Node {
     pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.cx.now = now;
         match input {
-            Input::Incoming { service, peer, .. } => self.incoming(service, peer),
+            Input::Incoming { service, local, peer } => self.incoming(service, local, peer),
             Input::Connected { conn, .. } => self.connected(conn),
             Input::Data { conn, bytes } => self.data(conn, bytes),
             Input::Filled { conn, upto, .. } => {
@@ -206,13 +208,13 @@ impl Node {
         self.cx.peers.get(conn.0).filter(|p| !p.closing).map(|p| p.service)
     }
 
-    fn incoming(&mut self, service: Service, peer: Option<SocketAddr>) {
+    fn incoming(&mut self, service: Service, local: Option<SocketAddr>, peer: Option<SocketAddr>) {
         if self.stopping.is_some() {
             return;
         }
         let cx = &mut self.cx;
         match service {
-            Service::Tv => self.tv.iter_mut().for_each(|tv| tv.incoming(cx, peer)),
+            Service::Tv => self.tv.iter_mut().for_each(|tv| tv.incoming(cx, local, peer)),
             Service::TvReceive => self.client.iter_mut().for_each(|c| c.incoming(cx, peer)),
             Service::Http => self.http.iter_mut().for_each(|http| http.incoming(cx, peer)),
             Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
@@ -375,7 +377,7 @@ impl Node {
         for (grave, text) in self.lines.drain(..).filter(|(grave, _)| *grave <= level) {
             self.cx.out.push_back(Output::Log { level: grave, text });
         }
-        if self.stopping == Some(Stopping::Draining) && self.is_drained() {
+        if matches!(self.stopping, Some(Stopping::Draining(_))) && self.is_drained() {
             self.finish();
         }
         // With many connections a look after each input would be all that a debug build does.
@@ -499,9 +501,9 @@ impl Node {
         if self.stopping.is_some() {
             return self.finish();
         }
-        self.stopping = Some(Stopping::Draining);
         let cx = &mut self.cx;
-        cx.wake(Why::DrainLimit, 0, limits::DRAIN_MAX);
+        let limit = cx.wake(Why::DrainLimit, 0, limits::DRAIN_MAX);
+        self.stopping = Some(Stopping::Draining(limit));
         self.channels.iter_mut().filter_map(|c| c.playout.as_mut()).for_each(|p| p.stop(cx));
         self.tv.iter_mut().for_each(|tv| tv.drain(cx));
         self.client.iter_mut().for_each(|c| c.leave(cx));
@@ -516,7 +518,12 @@ impl Node {
     }
 
     fn finish(&mut self) {
-        if self.stopping != Some(Stopping::Done) {
+        if let Some(Stopping::Draining(limit)) = self.stopping {
+            self.cx.wheel.cancel(limit);
+            for (number, channel) in self.channels.iter_mut().enumerate() {
+                self.tv.iter_mut().for_each(|tv| tv.off_air(number));
+                channel.window.clear(&mut self.cx);
+            }
             self.stopping = Some(Stopping::Done);
             self.cx.out.push_back(Output::Done);
         }
@@ -536,7 +543,25 @@ impl Node {
         self.client.iter().for_each(|c| c.check_invariants(&self.cx));
         self.http.iter().for_each(|http| http.check_invariants(&self.cx));
         self.control.iter().for_each(|control| control.check_invariants(&self.cx));
+        self.check_owners();
         true
+    }
+
+    /// Whatever is held has an owner, so that nothing is ever left behind.
+    fn check_owners(&self) {
+        let playouts = || self.channels.iter().filter_map(|c| c.playout.as_ref());
+        let client = self.client.iter();
+        let (tv, peers) = (self.tv.iter(), self.cx.peers.iter());
+        let timers = usize::from(matches!(self.stopping, Some(Stopping::Draining(_))))
+            + peers.filter(|(_, peer)| peer.timer.is_some()).count()
+            + tv.map(tv::server::Server::timers).sum::<usize>()
+            + playouts().map(Playout::timers).sum::<usize>()
+            + client.clone().map(tv::client::Client::timers).sum::<usize>();
+        assert_eq!(self.cx.wheel.len(), timers, "each timer has an owner");
+        let blobs = self.channels.iter().map(|c| c.window.iter().count()).sum::<usize>()
+            + playouts().map(Playout::blobs).sum::<usize>()
+            + client.map(tv::client::Client::blobs).sum::<usize>();
+        assert_eq!(self.cx.blobs.len(), blobs, "each blob has an owner");
     }
 }
 
@@ -555,53 +580,5 @@ impl Channel {
     }
 }
 
-fn channels(config: &Config, catalog: &Catalog, now: Now) -> Vec<Channel> {
-    let mut channels: Vec<_> = config.channels.iter().map(|c| scheduled(c, catalog)).collect();
-    if let Some(source) = &config.source {
-        channels.push(Channel {
-            name: format!("tv://{}:{}/{}", source.host, source.port, source.channel),
-            max_clients: config.tv.as_ref().map_or(0, |tv| tv.max_clients),
-            window: Window::default(),
-            playout: None,
-            // Caches may hold blocks of an earlier run: numbers must not come again.
-            arrivals: (u64::try_from(now.wall.seconds()).unwrap_or(0), 0),
-        });
-    }
-    channels
-}
-
-fn scheduled(config: &config::Channel, catalog: &Catalog) -> Channel {
-    let (schedule, filler) = programme(config, catalog);
-    Channel {
-        name: config.name.clone(),
-        max_clients: config.max_clients,
-        window: Window::default(),
-        playout: Some(Playout::new(config.number, schedule, filler)),
-        arrivals: (0, 0),
-    }
-}
-
-/// The schedule and the filler of a channel. Movies that are not in the catalog are left out; the
-/// daemon has refused such a configuration before.
-fn programme(
-    config: &config::Channel,
-    catalog: &Catalog,
-) -> (Schedule, Option<Rc<crate::media::catalog::Movie>>) {
-    let movies = config.playlist.iter().filter_map(|name| catalog.find(name)).cloned();
-    let schedule = Schedule::new(config.epoch, config.repeat, movies.collect());
-    (schedule, config.filler.as_deref().and_then(|name| catalog.find(name)).cloned())
-}
-
-fn client(config: &Config, environment: &Environment) -> Option<tv::client::Client> {
-    let (source, receive) = (config.source.as_ref()?, config.receive.as_ref()?);
-    let from = receive.listen.ip();
-    let from = (!from.is_unspecified()).then_some(from);
-    let server = environment.source?;
-    Some(tv::client::Client::new(server, source.channel, from, receive.period))
-}
-
-fn spool(config: &Config, environment: &Environment) -> Option<Spool> {
-    let store = config.store.as_ref()?;
-    let channel = config.source.as_ref().map_or(0, |s| s.channel);
-    Some(Spool::new(channel, store.keep_blocks, environment.stored.iter().cloned()))
-}
+#[cfg(test)]
+mod tests;
