@@ -10,7 +10,7 @@ use crate::media::sniff::Container;
 
 const EPOCH: Wall = Wall(1_700_000_000_000_000_000);
 const LASTS: Duration = Duration::from_secs(2);
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(86_400);
 
 struct World {
     cx: Cx,
