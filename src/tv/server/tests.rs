@@ -441,6 +441,20 @@ fn a_block_that_came_late_does_not_clear_its_strike_and_one_in_time_does() {
 }
 
 #[test]
+fn one_that_is_late_skips_what_goes_on_the_air_meanwhile() {
+    let mut world = World::on_air();
+    world.run_to(ms(1500));
+    world.fate(ip(2), [Fate::Takes, Fate::Rate(LEN / 3), Fate::Takes]);
+    world.ask(ip(2), "100");
+    world.run_to(ms(5900));
+    assert_eq!((world.blocks(ip(2)), world.strikes(ip(2))), (vec![0], Some(1)));
+    assert_eq!(world.dials_to(ip(2)).len(), 2, "block 2 went on while it was late");
+    world.run_to(ms(6100));
+    assert_eq!((world.blocks(ip(2)), world.strikes(ip(2))), (vec![0, 3], Some(0)));
+    world.finish();
+}
+
+#[test]
 fn a_failure_after_a_late_block_is_the_second_in_a_row() {
     let mut world = World::on_air();
     world.join(ip(2));
