@@ -10,7 +10,7 @@ use nix::libc;
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use crate::base::limits;
-use crate::base::port::{Blob, Conn, End, Gone, Output, Payload, Service, Span};
+use crate::base::port::{Blob, Conn, End, Gone, Output, Payload, Service, Span, StoreError};
 use crate::base::time::Now;
 use crate::io::blobs::{Found, Map, Part};
 use crate::io::reactor::{Reactor, Told};
@@ -174,8 +174,12 @@ impl Reactor {
 
     fn store(&mut self, blob: Blob, len: u64, name: Rc<str>) {
         let map = self.maps.get(blob.0).map(Rc::clone);
-        let Some((map, spooler)) = map.zip(self.spooler.as_mut()) else { return };
-        if let Some((name, result)) = spooler.store(map, len, name) {
+        let answer = match map.zip(self.spooler.as_mut()) {
+            Some((map, spooler)) => spooler.store(map, len, name),
+            // Who waits for an answer must get one.
+            None => Some((name, Err(StoreError::Other("there is no store".into())))),
+        };
+        if let Some((name, result)) = answer {
             self.told.push_back(Told::Stored(name, result));
         }
     }
