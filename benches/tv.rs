@@ -4,8 +4,8 @@
 //!
 //! First table: processor seconds of the sending process for each gigabyte, and when the block was
 //! whole, in milliseconds from its air time, at the median viewer, the 99th of a hundred and the
-//! last. `bare` is a process that only dials and writes from a map, `vidstreamd` is the daemon; the
-//! ratio of the two is what schedule, strikes, timers and fairness cost. The machine's speed cancels
+//! last. `bare` is a process that only dials and writes from a map, `vidstreamd` is the daemon;
+//! the ratio of the two is what schedule, strikes, timers and fairness cost. The machine's speed cancels
 //! out, and so does, mostly, the work of others on it.
 //!
 //! Second table: the time of the 99th of a hundred of 800 viewers, in rounds with and without 200
@@ -130,7 +130,7 @@ fn serve(viewers: &mut Viewers, daemon: &Daemon) -> Outcome<Served> {
     viewers.taken.clear();
     let began = daemon.cpu()?;
     viewers.run(FILM.starts(before + BLOCKS).at + QUIET)?;
-    let used = (daemon.cpu()? - began).as_secs_f64();
+    let used = daemon.cpu()?.saturating_sub(began).as_secs_f64();
     let each = used / (BLOCKS as f64 * VIEWERS as f64 * FILM.bytes as f64 / 1e9);
     let taken = std::mem::take(&mut viewers.taken);
     Ok(Served { cost: Cost { write: f64::NAN, whole: each }, taken })
@@ -193,8 +193,8 @@ fn stall(
     let (strikes, removed) = (daemon.figure("/tv/strikes")?, daemon.figure("/tv/removed")?);
     let lines = daemon.log()?.lines().filter(|line| line.contains("removed")).count();
     let what = format!(
-        "{removed} of {expected} that stalled were removed ({lines} log lines), {late} of them after \
-         their second block; {strikes} strikes"
+        "{removed} of {expected} that stalled were removed ({lines} log lines), {late} of them \
+         after their second block; {strikes} strikes"
     );
     let exact = removed == expected && strikes == 2 * expected && late == 0;
     verdicts.note(exact, what);
@@ -241,7 +241,7 @@ fn change(without: &[f64], with: &[f64]) -> f64 {
 }
 
 fn print_costs(before: &Served, after: &Served, served: &Served) {
-    let both = |of: fn(&Cost) -> f64| (of(&before.cost) + of(&after.cost)) / 2.0;
+    let both = |of: fn(&Cost) -> f64| f64::midpoint(of(&before.cost), of(&after.cost));
     let (write, whole) = (both(|c| c.write), both(|c| c.whole));
     println!("{:34}{:>9}{:>8}{:>8}{:>8}{:>8}", "", "CPU s/GB", "ratio", "median", "99th", "last");
     println!("{:34}{write:>9.3}{:>8.2}", "bare: write alone", write / whole);

@@ -27,11 +27,12 @@ pub(crate) fn configuration(library: &Path, movies: &[&str], callback_port: u16)
     let channels: String = movies.iter().enumerate().map(channel).collect();
     format!(
         "role = \"server\"\n\
-         [library]\ndirectory = {library:?}\n\
+         [library]\ndirectory = \"{}\"\n\
          {channels}\
          [tv]\nlisten = \"127.0.0.1:0\"\ncallback_port = {callback_port}\n\
          callback_allow = [\"loopback\"]\nmax_clients = 4000\ncommands_max = 4000\n\
-         [http]\nlisten = \"127.0.0.1:0\"\nconnections_max = 15000\nper_address_max = 0\n"
+         [http]\nlisten = \"127.0.0.1:0\"\nconnections_max = 15000\nper_address_max = 0\n",
+        library.display()
     )
 }
 

@@ -37,7 +37,7 @@ struct Reader {
 /// All readers.
 pub(crate) struct Readers {
     poll: Poll,
-    readers: Vec<Reader>,
+    all: Vec<Reader>,
     buffer: Vec<u8>,
     request: Vec<u8>,
     /// The length that each body must have.
@@ -59,12 +59,12 @@ impl Readers {
             readers.push(Reader { stream, head: Vec::new(), left: None, ready: false });
         }
         let buffer = vec![0; BUFFER_BYTES];
-        Ok(Self { poll, readers, buffer, request, body, had: Had::default() })
+        Ok(Self { poll, all: readers, buffer, request, body, had: Had::default() })
     }
 
     /// Each asks once.
     pub(crate) fn begin(&mut self) -> Outcome<()> {
-        for reader in &mut self.readers {
+        for reader in &mut self.all {
             reader.stream.write_all(&self.request)?;
         }
         Ok(())
@@ -76,18 +76,18 @@ impl Readers {
         let mut events = Events::with_capacity(1024);
         let until = Instant::now() + time;
         let mut ready: Vec<usize> =
-            (0..self.readers.len()).filter(|index| self.readers[*index].ready).collect();
+            (0..self.all.len()).filter(|index| self.all[*index].ready).collect();
         while Instant::now() < until {
             let wait = if ready.is_empty() { Duration::from_millis(50) } else { Duration::ZERO };
             self.poll.poll(&mut events, Some(wait))?;
             for index in events.iter().map(|event| event.token().0) {
-                if !std::mem::replace(&mut self.readers[index].ready, true) {
+                if !std::mem::replace(&mut self.all[index].ready, true) {
                     ready.push(index);
                 }
             }
             for index in std::mem::take(&mut ready) {
                 self.read(index)?;
-                if self.readers[index].ready {
+                if self.all[index].ready {
                     ready.push(index);
                 }
             }
@@ -97,7 +97,7 @@ impl Readers {
 
     fn read(&mut self, index: usize) -> Outcome<()> {
         for _ in 0..READS {
-            let reader = &mut self.readers[index];
+            let reader = &mut self.all[index];
             match reader.stream.read(&mut self.buffer) {
                 Ok(count) if count > 0 => {
                     if reader.take(&self.buffer[..count], self.body, &mut self.had) {

@@ -81,7 +81,8 @@ pub(crate) fn main(arguments: &[String]) -> Outcome<()> {
         let (mut poll, mut streams) = dial(u16::try_from(port)?, usize::try_from(count)?)?;
         let dialled = processor()?;
         write(&mut poll, &mut streams, &map)?;
-        (dialling, writing) = (dialling + dialled - began, writing + processor()? - dialled);
+        dialling += dialled.saturating_sub(began);
+        writing += processor()?.saturating_sub(dialled);
     }
     #[expect(clippy::cast_precision_loss, reason = "gigabytes with three digits")]
     let gigabytes = (rounds * count) as f64 * bytes as f64 / 1e9;
