@@ -1,13 +1,14 @@
 //! What the daemon holds in memory: at rest, for each connection that keeps quiet, and for each
 //! viewer in the middle of a block. `cargo bench --bench memory` (some twenty seconds).
 //!
-//! `at rest` is everything resident (VmRSS), the program's own text and the libraries included,
+//! `at rest` is everything resident (`VmRSS`), the program's own text and the libraries included,
 //! with the movies and channels of the repository, before anybody has come. `a connection` is by
-//! how much the memory of the daemon's own (RssAnon) grew with 5000 HTTP connections that have
+//! how much the memory of the daemon's own (`RssAnon`) grew with 5000 HTTP connections that have
 //! asked once and stay, divided by them; `a viewer` the same with 1000 tv clients that take the
 //! first bytes of a block and no more. It is what the system sees, so it counts the room that
-//! tables have grown ahead of their use and what the allocator keeps. The yardstick is a bare record of the least that any
-//! server must know of a connection: its descriptor, both addresses, what is queued.
+//! tables have grown ahead of their use and what the allocator keeps. The yardstick is a bare
+//! record of the least that any server must know of a connection: its descriptor, both addresses,
+//! what is queued.
 //!
 //! The run fails above 10 MiB at rest or 1 KiB for either.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and makes files")]

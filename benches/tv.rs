@@ -5,8 +5,8 @@
 //! First table: processor seconds of the sending process for each gigabyte, and when the block was
 //! whole, in milliseconds from its air time, at the median viewer, the 99th of a hundred and the
 //! last. `bare` is a process that only dials and writes from a map, `vidstreamd` is the daemon;
-//! the ratio of the two is what schedule, strikes, timers and fairness cost. The machine's speed cancels
-//! out, and so does, mostly, the work of others on it.
+//! the ratio of the two is what schedule, strikes, timers and fairness cost. The machine's speed
+//! cancels out, and so does, mostly, the work of others on it.
 //!
 //! Second table: the time of the 99th of a hundred of 800 viewers, in rounds with and without 200
 //! that stall, by turns. `idle` ones join between two blocks and never read; `sudden` ones took
