@@ -10,13 +10,27 @@ use memmap2::MmapMut;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use nix::time::{ClockId, clock_gettime};
+use socket2::SockRef;
+use vidstreamd::base::limits;
 
 use super::films::{self, Film};
 use super::viewers::{Viewers, callback};
 use super::{Outcome, need_descriptors, wall};
 
-/// What a bench is told to be this process: `sender PORT VIEWERS ROUNDS BLOCKS BYTES MILLISECONDS`.
+/// What a bench is told to be this process.
 pub(crate) const WORD: &str = "sender";
+/// And what it is told besides.
+const USAGE: &str = "PORT VIEWERS ROUNDS BLOCKS BYTES MILLISECONDS UNSENT";
+
+/// How a sender treats its sockets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Manner {
+    /// Whatever the kernel takes counts as sent.
+    Careless,
+    /// The kernel holds little that is not sent, as the daemon has it, so that a viewer that takes
+    /// nothing is noticed. It costs the more calls.
+    AsTheDaemon,
+}
 
 /// Processor seconds for each gigabyte.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -32,9 +46,14 @@ pub(crate) fn run(
     viewers: &mut Viewers,
     (film, port): (Film, u16),
     (count, rounds): (usize, u64),
+    manner: Manner,
 ) -> Outcome<Cost> {
     let (blocks, bytes, lasts) = (film.blocks, film.bytes, film.lasts.as_millis());
-    let line = format!("{WORD} {port} {count} {rounds} {blocks} {bytes} {lasts}");
+    let unsent = match manner {
+        Manner::Careless => u32::MAX,
+        Manner::AsTheDaemon => limits::NOTSENT_BYTES_MAX,
+    };
+    let line = format!("{WORD} {port} {count} {rounds} {blocks} {bytes} {lasts} {unsent}");
     let mut child = Command::new(std::env::current_exe()?);
     let mut child = Child(child.args(line.split(' ')).stdout(Stdio::piped()).spawn()?);
     let within = film.lasts * u32::try_from(rounds + 2)? + Duration::from_secs(20);
@@ -65,9 +84,10 @@ impl Drop for Child {
 #[expect(clippy::print_stdout, reason = "its parent reads it there")]
 pub(crate) fn main(arguments: &[String]) -> Outcome<()> {
     let numbers: Vec<u64> = arguments.iter().flat_map(|a| a.parse()).collect();
-    let [port, count, rounds, blocks, bytes, lasts] = numbers[..] else {
-        return Err("PORT VIEWERS ROUNDS BLOCKS BYTES MILLISECONDS".into());
+    let [port, count, rounds, blocks, bytes, lasts, unsent] = numbers[..] else {
+        return Err(USAGE.into());
     };
+    let unsent = u32::try_from(unsent)?;
     need_descriptors(count + 64)?;
     let (bytes, lasts) = (usize::try_from(bytes)?, Duration::from_millis(lasts));
     let film = Film { blocks, bytes, lasts };
@@ -78,7 +98,8 @@ pub(crate) fn main(arguments: &[String]) -> Outcome<()> {
         films::stamp(&mut map, next.seq % blocks);
         std::thread::sleep(next.at.saturating_sub(wall()));
         let began = processor()?;
-        let (mut poll, mut streams) = dial(u16::try_from(port)?, usize::try_from(count)?)?;
+        let (port, count) = (u16::try_from(port)?, usize::try_from(count)?);
+        let (mut poll, mut streams) = dial(port, count, unsent)?;
         let dialled = processor()?;
         write(&mut poll, &mut streams, &map)?;
         dialling += dialled.saturating_sub(began);
@@ -91,11 +112,12 @@ pub(crate) fn main(arguments: &[String]) -> Outcome<()> {
     Ok(())
 }
 
-fn dial(port: u16, count: usize) -> Outcome<(Poll, Vec<Option<TcpStream>>)> {
+fn dial(port: u16, count: usize, unsent: u32) -> Outcome<(Poll, Vec<Option<TcpStream>>)> {
     let poll = Poll::new()?;
     let mut streams = Vec::new();
     for viewer in 0..count {
         let mut stream = TcpStream::connect(callback(viewer, port))?;
+        SockRef::from(&stream).set_tcp_notsent_lowat(unsent)?;
         poll.registry().register(&mut stream, Token(viewer), Interest::WRITABLE)?;
         streams.push(Some(stream));
     }
