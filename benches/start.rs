@@ -4,11 +4,13 @@
 //! which takes a minute, and removes them afterwards.
 //!
 //! Each figure is the median of nine starts of the real daemon, files and directories in the page
-//! cache; the spread is that of the nine. The yardstick beside it reads every name in those
-//! directories with `readdir` and every index from end to end, and does nothing with them; it is
-//! measured between the starts. `RSS` is what is resident when the daemon says that it is ready.
+//! cache; the spread is that of the nine. `waited` is how much of it the daemon was ready to run
+//! and other programs had the processors: next to nothing on a machine of its own. The yardstick
+//! beside it reads every name in those directories with `readdir` and every index from end to end,
+//! and does nothing with them; it is measured between the starts, and the ratio is of processor
+//! time. `RSS` is what is resident when the daemon says that it is ready.
 //!
-//! The run fails when a median is above 200 ms.
+//! The run fails when a median, less what was waited, is above 200 ms.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and makes files")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::cast_precision_loss, reason = "figures have seven digits at most")]
@@ -26,7 +28,7 @@ use vidstreamd::media::index;
 use vidstreamd::media::name::file_name;
 use vidstreamd::media::sniff::Container;
 
-use lab::daemon::{command, configuration, cpu, memory};
+use lab::daemon::{command, configuration, cpu, memory, waited};
 use lab::figures::{Verdicts, median, spread};
 use lab::{Outcome, arguments, load};
 
@@ -52,9 +54,9 @@ fn main() -> ExitCode {
 
 fn bench(directory: &Path) -> Outcome<bool> {
     println!("{MOVIES} movies of {BLOCKS} blocks, {STARTS} starts each; {}", load());
-    let columns = ["ready, ms", "spread", "CPU, ms", "bare, ms", "ratio", "RSS, MiB"];
-    let [ready, range, used, bare, ratio, rss] = columns;
-    println!("{:10}{ready:>10}{range:>18}{used:>9}{bare:>10}{ratio:>7}{rss:>10}", "");
+    let columns = ["ready", "spread", "waited", "CPU", "bare CPU", "ratio", "RSS, MiB"];
+    let [ready, range, waited, used, bare, ratio, rss] = columns;
+    println!("{:10}{ready:>8}{range:>18}{waited:>8}{used:>8}{bare:>10}{ratio:>7}{rss:>10}", "ms");
     let mut verdicts = Verdicts::default();
     for (kind, lasts) in [("indexed", &[2.0][..]), ("uneven", &[2.0, 2.021, 1.98]), ("plain", &[])]
     {
@@ -62,8 +64,10 @@ fn bench(directory: &Path) -> Outcome<bool> {
         make(&library, lasts)?;
         let found = measure(directory, &library)?;
         println!("{kind:10}{}", found.row());
-        let ready = median(&found.ready);
-        verdicts.note(ready <= READY_MS, format!("{kind}: {ready:.0} ms; at most {READY_MS}"));
+        let own: Vec<_> = found.ready.iter().zip(&found.waited).map(|(r, w)| r - w).collect();
+        let own = median(&own);
+        let what = format!("{kind}: ready in {own:.0} ms of its own; at most {READY_MS}");
+        verdicts.note(own <= READY_MS, what);
     }
     verdicts.lines().iter().for_each(|line| println!("{line}"));
     Ok(verdicts.all_kept())
@@ -73,6 +77,7 @@ fn bench(directory: &Path) -> Outcome<bool> {
 #[derive(Default)]
 struct Found {
     ready: Vec<f64>,
+    waited: Vec<f64>,
     used: Vec<f64>,
     bare: Vec<f64>,
     resident: Vec<f64>,
@@ -80,12 +85,13 @@ struct Found {
 
 impl Found {
     fn row(&self) -> String {
-        let (ready, bare) = (median(&self.ready), median(&self.bare));
+        let (used, bare) = (median(&self.used), median(&self.bare));
         format!(
-            "{ready:>10.1}{:>18}{:>9.1}{bare:>10.1}{:>7.2}{:>10.1}",
+            "{:>8.1}{:>18}{:>8.1}{used:>8.1}{bare:>10.1}{:>7.2}{:>10.1}",
+            median(&self.ready),
             spread(&self.ready, 1),
-            median(&self.used),
-            ready / bare,
+            median(&self.waited),
+            used / bare,
             median(&self.resident),
         )
     }
@@ -101,9 +107,9 @@ fn measure(directory: &Path, library: &Path) -> Outcome<Found> {
     read_names(library)?;
     start(&file, &mut Found::default())?;
     for _ in 0..STARTS {
-        let began = Instant::now();
+        let began = cpu(std::process::id())?;
         read_names(library)?;
-        found.bare.push(millis(began.elapsed()));
+        found.bare.push(millis(cpu(std::process::id())?.saturating_sub(began)));
         start(&file, &mut found)?;
     }
     Ok(found)
@@ -118,6 +124,7 @@ fn start(configuration: &Path, found: &mut Found) -> Outcome<()> {
     let ready = lines.find(|l| l.as_ref().map_or(true, |line| line.contains(" ready: ")));
     found.ready.push(millis(began.elapsed()));
     ready.ok_or("the daemon ended before it was ready")??;
+    found.waited.push(millis(waited(child.0.id())));
     found.used.push(millis(cpu(child.0.id())?));
     found.resident.push(memory(child.0.id(), "VmRSS")? as f64 / f64::from(1 << 20));
     Ok(())

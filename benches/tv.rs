@@ -2,17 +2,17 @@
 //! the least that it can cost; then the same with 200 among them that accept and never read.
 //! `cargo bench --bench tv` (about three minutes, some 2500 descriptors).
 //!
-//! First table: processor seconds of the sending process for each gigabyte, and when the block was
-//! whole, in milliseconds from its air time, at the median viewer, the 99th of a hundred and the
-//! last. `bare` is a process that only dials and writes from a map, `vidstreamd` is the daemon;
-//! the ratio of the two is what schedule, strikes, timers and fairness cost. The machine's speed
-//! cancels out, and so does, mostly, the work of others on it.
+//! First table: processor seconds of the sending process for each gigabyte, and when the block
+//! was whole, in milliseconds from its air time, at the median viewer, the 99th of a hundred and
+//! the last. `bare` is a process that only dials and writes from a map, `vidstreamd` is the
+//! daemon; the ratio of the two is what schedule, strikes, timers and fairness cost. The
+//! machine's speed cancels out, and so does, mostly, the work of others on it.
 //!
 //! Second table: the time of the 99th of a hundred of 800 viewers, in rounds with and without 200
 //! that stall, by turns. `idle` ones join between two blocks and never read; `sudden` ones took
-//! every block before and stop reading with the rounds' first. The median of the rounds' ratios is
-//! what counts, when three of four rounds agree with its sign; the spread between rounds without any
-//! is how much of it is noise.
+//! every block before and stop reading with the rounds' first. The median of the rounds' ratios
+//! is what counts, when three of four rounds agree with its sign; the spread between rounds
+//! without any is how much of it is noise.
 //!
 //! The run fails when a block was not whole within 1.5 s at every viewer, when one of them was
 //! struck, when idle ones change the others' 99th by 5 % or more, or when one that stalls is still

@@ -168,3 +168,11 @@ pub(crate) fn memory(pid: u32, line: &str) -> Outcome<u64> {
     let found = found.ok_or_else(|| format!("no {line} in the status of {pid}"))?;
     Ok(found.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
+
+/// How long a process was ready to run while others had the processors; nothing where the kernel
+/// does not count it.
+pub(crate) fn waited(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let nanos = text.split(' ').nth(1).and_then(|n| n.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
