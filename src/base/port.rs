@@ -220,6 +220,13 @@ pub enum Input<'a> {
         /// Why.
         why: Gone,
     },
+    /// An [`Output::Hash`] is done.
+    Hashed {
+        /// What was hashed.
+        span: Span,
+        /// Its BLAKE3; none when the bytes are no longer there.
+        hash: Option<[u8; 32]>,
+    },
     /// A datagram arrived.
     Datagram {
         /// On which socket.
@@ -295,6 +302,14 @@ pub enum Output {
         /// Where to.
         into: Span,
     },
+    /// Hand up at most so many bytes at once from now on, so that a head can be read without what
+    /// follows it: that may belong into a blob.
+    Take {
+        /// Which.
+        conn: Conn,
+        /// The most, at least 1.
+        bytes: u32,
+    },
     /// Stop reading (`true`) or go on.
     Hold {
         /// Which.
@@ -338,6 +353,11 @@ pub enum Output {
         blob: Blob,
         /// Its length.
         len: u64,
+    },
+    /// Hash bytes of a blob; [`Input::Hashed`] follows.
+    Hash {
+        /// Which bytes.
+        span: Span,
     },
     /// The node has no more use for a blob.
     Release {

@@ -150,8 +150,8 @@ impl Node {
             Input::Ended { conn } => self.ended(conn),
             Input::Sent { conn, bytes, left } => self.sent(conn, bytes, left),
             Input::Closed { conn, why } => self.closed(conn, why),
-            // No service of this configuration has a UDP socket yet.
-            Input::Datagram { .. } => {}
+            // No service of this configuration has a UDP socket, or asks for hashes, yet.
+            Input::Datagram { .. } | Input::Hashed { .. } => {}
             Input::Opened { blob, facts } => self.opened(blob, facts),
             Input::Unreadable { blob, why } => self.unreadable(blob, why),
             Input::Faulted { blob } => self.faulted(blob),

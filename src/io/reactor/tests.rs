@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::base::arena::Arena;
-use crate::base::port::{Output, Payload, Span};
+use crate::base::port::{Output, Payload};
 
 /// A reactor, the names that a node would give, and all that it was told.
 struct World {
