@@ -84,8 +84,33 @@ struct Slot {
     due: bool,
     /// Why the scheduled block is not there, once the filler is tried.
     missing: Option<String>,
+    /// What is opened: a block of the scheduled movie, or of the filler.
+    movie: Rc<Movie>,
+    index: u32,
     file: Rc<str>,
     facts: (u64, Wall),
+}
+
+impl Slot {
+    /// A slot for the scheduled block, of which nothing is there yet.
+    fn new(position: Position) -> Self {
+        Self {
+            movie: Rc::clone(&position.movie),
+            index: position.block,
+            file: path(&position),
+            position,
+            blob: None,
+            stage: Stage::Failed,
+            due: false,
+            missing: None,
+            facts: (0, Wall(0)),
+        }
+    }
+
+    fn open(&mut self, cx: &mut Cx) {
+        self.blob = cx.open(Rc::clone(&self.file));
+        self.stage = if self.blob.is_some() { Stage::Opening } else { Stage::Failed };
+    }
 }
 
 /// What a channel is doing.
@@ -144,19 +169,26 @@ impl Playout {
     }
 
     /// Another schedule from now on. What is on the air stays until its end when the new schedule
-    /// agrees, else [`Playout::turn`] changes it at once.
+    /// agrees, else it changes at once.
     pub fn reschedule(&mut self, cx: &mut Cx, schedule: Schedule, filler: Option<Rc<Movie>>) {
         self.schedule = schedule;
         self.filler = filler;
+        // What was opened may be another library's: all of it is opened anew.
+        let on_air = self.slot.as_ref().is_none_or(|slot| !slot.due);
         self.drop_slot(cx);
         let same = |p: &Position| self.schedule.position(p.seq).as_ref() == Some(p);
-        self.current = self.current.take().filter(same);
+        self.current = self.current.take().filter(|p| on_air && same(p));
         self.turn(cx);
+        if let (Some(current), None) = (&self.current, &self.slot) {
+            let next = current.seq + 1;
+            self.prepare(cx, next);
+        }
     }
 
-    /// Gives up every blob and timer.
+    /// Gives up every blob and timer. Nothing more comes of it.
     pub fn stop(&mut self, cx: &mut Cx) {
         self.drop_slot(cx);
+        self.current = None;
         if let Some(timer) = self.timer.take() {
             cx.wheel.cancel(timer);
         }
@@ -225,65 +257,56 @@ impl Playout {
 
     /// The schedule has come to this block.
     fn begin(&mut self, cx: &mut Cx, position: Position) {
-        if let Some(last) = self.current.replace(position.clone()) {
-            let (expected, seq) = (last.seq + 1, position.seq);
-            if expected != seq {
-                self.events.push_back(Event::Jumped { expected, seq });
-            }
-        }
+        let seq = position.seq;
         if self.slot.as_ref().is_none_or(|s| s.position != position) {
             self.drop_slot(cx);
-            self.prepare(cx, position);
+            self.prepare(cx, seq);
         }
         if let Some(slot) = &mut self.slot {
             slot.due = true;
         }
+        if let Some(last) = self.current.replace(position).filter(|last| last.seq + 1 != seq) {
+            self.events.push_back(Event::Jumped { expected: last.seq + 1, seq });
+        }
         self.settle(cx);
     }
 
-    /// Opens a block's file.
-    fn prepare(&mut self, cx: &mut Cx, position: Position) {
-        let file = position.movie.path(position.block).unwrap_or_else(|| "".into());
-        let blob = cx.open(Rc::clone(&file));
-        let stage = if blob.is_some() { Stage::Opening } else { Stage::Failed };
-        let facts = (0, Wall(0));
-        let missing = None;
-        self.slot = Some(Slot { position, blob, stage, due: false, missing, file, facts });
+    /// Opens a block's file, if the schedule has a block of that number.
+    fn prepare(&mut self, cx: &mut Cx, seq: u64) {
+        self.slot = self.schedule.position(seq).map(Slot::new);
+        if let Some(slot) = &mut self.slot {
+            slot.open(cx);
+        }
     }
 
     /// Puts the slot's block on the air if it is due and ready, and prepares the next one.
     fn settle(&mut self, cx: &mut Cx) {
         let Some(slot) = self.slot.take_if(|s| s.due && s.stage != Stage::Opening) else { return };
-        let next = self.schedule.position(slot.position.seq + 1);
-        match slot.stage {
-            Stage::Ready => self.air(slot),
-            _ => self.skip(&slot),
+        let next = slot.position.seq + 1;
+        match slot.blob.filter(|_| slot.stage == Stage::Ready) {
+            Some(blob) => self.air(slot, blob),
+            None => self.skip(slot),
         }
-        if let Some(next) = next {
-            self.prepare(cx, next);
-        }
+        self.prepare(cx, next);
     }
 
-    fn air(&mut self, slot: Slot) {
-        let Slot { position, blob: Some(blob), facts: (len, modified), .. } = slot else { return };
-        let replaced = slot.missing.is_some();
+    fn air(&mut self, slot: Slot, blob: Blob) {
+        let Slot { position, missing, movie, index, file, facts: (len, modified), .. } = slot;
+        let replaced = missing.is_some();
         self.stats.aired += 1;
         self.stats.replaced += u64::from(replaced);
-        if replaced {
-            self.depart(|file, why| Event::Replaced { file, why, by: slot.file.to_string() }, {
-                (path(&position), slot.missing.unwrap_or_default())
-            });
+        if let Some(why) = missing {
+            let (file, by) = (path(&position).to_string(), file.to_string());
+            self.depart(Event::Replaced { file, why, by });
         } else if self.unscheduled > 0 {
             self.events.push_back(Event::Recovered { blocks: self.unscheduled });
             self.unscheduled = 0;
         }
-        let movie = if replaced { self.filler.as_ref() } else { Some(&position.movie) };
-        let Some(movie) = movie else { return };
         self.events.push_back(Event::Aired(Rc::new(Block {
             seq: position.seq,
             movie: Rc::clone(movie.name()),
-            index: if replaced { filler_block(movie, position.seq) } else { position.block },
-            file: slot.file,
+            index,
+            file,
             blob,
             len,
             modified,
@@ -294,20 +317,16 @@ impl Playout {
         })));
     }
 
-    fn skip(&mut self, slot: &Slot) {
+    fn skip(&mut self, slot: Slot) {
         self.stats.skipped += 1;
-        let why = slot.missing.clone().unwrap_or_else(|| "too many blocks are open".into());
-        self.depart(|file, why| Event::Skipped { file, why }, (path(&slot.position), why));
+        let why = slot.missing.unwrap_or_else(|| "too many blocks are open".into());
+        self.depart(Event::Skipped { file: path(&slot.position).to_string(), why });
     }
 
     /// Tells of the first block of a run that is not as scheduled.
-    fn depart(
-        &mut self,
-        event: impl FnOnce(String, String) -> Event,
-        (file, why): (String, String),
-    ) {
+    fn depart(&mut self, event: Event) {
         if self.unscheduled == 0 {
-            self.events.push_back(event(file, why));
+            self.events.push_back(event);
         }
         self.unscheduled += 1;
     }
@@ -324,13 +343,11 @@ impl Playout {
     /// A file that was asked for cannot be read. `false`: it was not this channel's.
     pub fn unreadable(&mut self, cx: &mut Cx, blob: Blob, why: &str) -> bool {
         let Some(slot) = self.slot.as_mut().filter(|s| s.blob == Some(blob)) else { return false };
-        slot.blob = None;
+        (slot.blob, slot.stage) = (None, Stage::Failed);
         cx.release(blob);
         if slot.missing.is_none() {
             slot.missing = Some(why.into());
             self.fill(cx);
-        } else {
-            slot.stage = Stage::Failed;
         }
         self.settle(cx);
         true
@@ -338,16 +355,11 @@ impl Playout {
 
     /// Opens the filler in the slot's place.
     fn fill(&mut self, cx: &mut Cx) {
-        let Some(slot) = self.slot.as_mut() else { return };
-        slot.stage = Stage::Failed;
-        let Some(filler) = &self.filler else { return };
-        let block = filler_block(filler, slot.position.seq);
-        let Some(file) = filler.path(block) else { return };
-        slot.blob = cx.open(Rc::clone(&file));
-        slot.file = file;
-        if slot.blob.is_some() {
-            slot.stage = Stage::Opening;
-        }
+        let (Some(slot), Some(filler)) = (&mut self.slot, &self.filler) else { return };
+        let index = filler_block(filler, slot.position.seq);
+        let Some(file) = filler.path(index) else { return };
+        (slot.movie, slot.index, slot.file) = (Rc::clone(filler), index, file);
+        slot.open(cx);
     }
 
     /// A block of this channel broke while it was sent; whoever took it out of the window says so.
@@ -358,12 +370,22 @@ impl Playout {
             return;
         }
         self.drop_slot(cx);
-        let file = Rc::clone(&block.file);
         let missing = Some("it shrank or broke while on the air".to_owned());
-        let (blob, stage, due) = (None, Stage::Failed, true);
-        self.slot = Some(Slot { position, blob, stage, due, missing, file, facts: (0, Wall(0)) });
+        self.slot = Some(Slot { due: true, missing, ..Slot::new(position) });
         self.fill(cx);
         self.settle(cx);
+    }
+
+    /// Blobs that it holds: the next block's.
+    #[must_use]
+    pub fn blobs(&self) -> usize {
+        usize::from(self.slot.as_ref().is_some_and(|slot| slot.blob.is_some()))
+    }
+
+    /// Timers that it holds.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        usize::from(self.timer.is_some())
     }
 
     fn drop_slot(&mut self, cx: &mut Cx) {
@@ -379,6 +401,9 @@ fn filler_block(filler: &Movie, seq: u64) -> u32 {
     u32::try_from(seq % blocks).expect("less than the filler's blocks, which are 32 bits")
 }
 
-fn path(position: &Position) -> String {
-    position.movie.path(position.block).map_or_else(String::new, |p| p.to_string())
+fn path(position: &Position) -> Rc<str> {
+    position.movie.path(position.block).unwrap_or_else(|| "".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,16 +272,35 @@ impl Daemon {
         }
         self.node.start(self.now);
         self.settle();
-        let movies = scan.map_or(0, |scan| scan.catalog.movies().len());
-        let channels = self.config.channels.len() + usize::from(self.config.source.is_some());
-        let version = env!("CARGO_PKG_VERSION");
-        let text = format!("vidstreamd {version}, {channels} channels, {movies} movies");
+        let text = self.summary(scan);
         self.say(Level::Info, &format!("ready: {text}"));
         self.log.started();
         self.notify.ready();
         self.notify.status(&text);
         self.ping();
     }
+}
+
+impl Daemon {
+    /// What this process is, in a line.
+    fn summary(&self, scan: Option<&Scan>) -> String {
+        let (version, role) = (env!("CARGO_PKG_VERSION"), self.config.role.name());
+        let what = match (&self.config.source, scan) {
+            (Some(Source { host, port, channel }), _) => {
+                format!("channel {channel} of tv://{}:{port}", escaped(host.as_bytes()))
+            }
+            (None, scan) => {
+                let movies = scan.map_or(0, |scan| scan.catalog.movies().len());
+                let channels = self.config.channels.len();
+                format!("{} of {}", counted(channels, "channel"), counted(movies, "movie"))
+            }
+        };
+        format!("vidstreamd {version}, {role}, {what}")
+    }
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 fn open_all(reactor: &mut Reactor, config: &Config) -> Result<Listening, Failure> {

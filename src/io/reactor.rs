@@ -396,8 +396,8 @@ impl Reactor {
         if self.faulted.insert(blob.0, ()).is_none() {
             self.told.push_back(Told::Faulted(blob));
         }
-        if let Some(stream) = self.streams.get(conn.0) {
-            stream.reset_on_close();
+        if let Some(stream) = self.streams.get_mut(conn.0) {
+            stream.reset_on_close(true);
         }
         self.drop_stream(conn, Gone::Faulted);
     }

@@ -157,6 +157,7 @@ pub(super) struct Stream {
     pub(super) finished: bool,
     pub(super) listed: bool,
     pub(super) dirty: bool,
+    resets: bool,
     pub(super) end: Option<End>,
 }
 
@@ -177,6 +178,7 @@ impl Stream {
             finished: false,
             listed: false,
             dirty: false,
+            resets: false,
             end: None,
         }
     }
@@ -257,6 +259,9 @@ impl Stream {
                 Err(e) => return Put::Broken(gone(&e)),
             }
         }
+        if self.queue.is_empty() {
+            self.reset_on_close(false);
+        }
         if self.queue.is_empty() && self.finish && !self.finished {
             self.finished = true;
             // A peer that is already gone shows on the next read.
@@ -307,11 +312,13 @@ impl Stream {
         }
     }
 
-    /// Makes the close that follows a reset.
-    pub(super) fn reset_on_close(&self) {
-        if let Socket::Tcp(socket) = &self.socket {
-            // Without it the peer would take a cut block for a whole one.
-            SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO)).ok();
+    /// Makes a close from now on a reset (`true`), or an orderly end again. While a block is on its
+    /// way its end must not look like the block's, not even when this process is killed.
+    pub(super) fn reset_on_close(&mut self, on: bool) {
+        let Socket::Tcp(socket) = &self.socket else { return };
+        if self.resets != on {
+            self.resets = on;
+            SockRef::from(socket).set_linger(on.then_some(std::time::Duration::ZERO)).ok();
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::base::port::{
 };
 use crate::base::status::Status;
 use crate::base::time::{Mono, Now};
+use crate::base::wheel::Timer;
 use crate::channel::playout::{self, Playout};
 use crate::channel::spool::Spool;
 use crate::channel::window::Window;
@@ -78,7 +79,8 @@ pub struct Node {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stopping {
-    Draining,
+    /// Until all is left and sent, or this timer fires.
+    Draining(Timer),
     Done,
 }
 
@@ -139,7 +141,7 @@ impl Node {
     pub fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.cx.now = now;
         match input {
-            Input::Incoming { service, peer, .. } => self.incoming(service, peer),
+            Input::Incoming { service, local, peer } => self.incoming(service, local, peer),
             Input::Connected { conn, .. } => self.connected(conn),
             Input::Data { conn, bytes } => self.data(conn, bytes),
             Input::Filled { conn, upto, .. } => {
@@ -206,13 +208,13 @@ impl Node {
         self.cx.peers.get(conn.0).filter(|p| !p.closing).map(|p| p.service)
     }
 
-    fn incoming(&mut self, service: Service, peer: Option<SocketAddr>) {
+    fn incoming(&mut self, service: Service, local: Option<SocketAddr>, peer: Option<SocketAddr>) {
         if self.stopping.is_some() {
             return;
         }
         let cx = &mut self.cx;
         match service {
-            Service::Tv => self.tv.iter_mut().for_each(|tv| tv.incoming(cx, peer)),
+            Service::Tv => self.tv.iter_mut().for_each(|tv| tv.incoming(cx, local, peer)),
             Service::TvReceive => self.client.iter_mut().for_each(|c| c.incoming(cx, peer)),
             Service::Http => self.http.iter_mut().for_each(|http| http.incoming(cx, peer)),
             Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
@@ -375,7 +377,7 @@ impl Node {
         for (grave, text) in self.lines.drain(..).filter(|(grave, _)| *grave <= level) {
             self.cx.out.push_back(Output::Log { level: grave, text });
         }
-        if self.stopping == Some(Stopping::Draining) && self.is_drained() {
+        if matches!(self.stopping, Some(Stopping::Draining(_))) && self.is_drained() {
             self.finish();
         }
         // With many connections a look after each input would be all that a debug build does.
@@ -499,9 +501,9 @@ impl Node {
         if self.stopping.is_some() {
             return self.finish();
         }
-        self.stopping = Some(Stopping::Draining);
         let cx = &mut self.cx;
-        cx.wake(Why::DrainLimit, 0, limits::DRAIN_MAX);
+        let limit = cx.wake(Why::DrainLimit, 0, limits::DRAIN_MAX);
+        self.stopping = Some(Stopping::Draining(limit));
         self.channels.iter_mut().filter_map(|c| c.playout.as_mut()).for_each(|p| p.stop(cx));
         self.tv.iter_mut().for_each(|tv| tv.drain(cx));
         self.client.iter_mut().for_each(|c| c.leave(cx));
@@ -516,7 +518,12 @@ impl Node {
     }
 
     fn finish(&mut self) {
-        if self.stopping != Some(Stopping::Done) {
+        if let Some(Stopping::Draining(limit)) = self.stopping {
+            self.cx.wheel.cancel(limit);
+            for (number, channel) in self.channels.iter_mut().enumerate() {
+                self.tv.iter_mut().for_each(|tv| tv.off_air(number));
+                channel.window.clear(&mut self.cx);
+            }
             self.stopping = Some(Stopping::Done);
             self.cx.out.push_back(Output::Done);
         }
@@ -536,7 +543,25 @@ impl Node {
         self.client.iter().for_each(|c| c.check_invariants(&self.cx));
         self.http.iter().for_each(|http| http.check_invariants(&self.cx));
         self.control.iter().for_each(|control| control.check_invariants(&self.cx));
+        self.check_owners();
         true
+    }
+
+    /// Whatever is held has an owner, so that nothing is ever left behind.
+    fn check_owners(&self) {
+        let playouts = || self.channels.iter().filter_map(|c| c.playout.as_ref());
+        let client = self.client.iter();
+        let (tv, peers) = (self.tv.iter(), self.cx.peers.iter());
+        let timers = usize::from(matches!(self.stopping, Some(Stopping::Draining(_))))
+            + peers.filter(|(_, peer)| peer.timer.is_some()).count()
+            + tv.map(tv::server::Server::timers).sum::<usize>()
+            + playouts().map(Playout::timers).sum::<usize>()
+            + client.clone().map(tv::client::Client::timers).sum::<usize>();
+        assert_eq!(self.cx.wheel.len(), timers, "each timer has an owner");
+        let blobs = self.channels.iter().map(|c| c.window.iter().count()).sum::<usize>()
+            + playouts().map(Playout::blobs).sum::<usize>()
+            + client.map(tv::client::Client::blobs).sum::<usize>();
+        assert_eq!(self.cx.blobs.len(), blobs, "each blob has an owner");
     }
 }
 
@@ -554,3 +579,6 @@ impl Channel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use crate::{control, http, tv};
 
 impl Node {
     /// Runs by another configuration from now on. What it says of role, source and the port that a
-    /// server dials in on must be what this node was made with. Drain [`Node::poll_output`] after
-    /// it.
+    /// server dials in on must be what this node was made with. A node that is stopping only goes
+    /// on stopping. Drain [`Node::poll_output`] after it.
     pub fn reload(
         &mut self,
         now: Now,
@@ -22,6 +22,9 @@ impl Node {
         environment: Environment,
     ) {
         self.cx.now = now;
+        if self.stopping.is_some() {
+            return;
+        }
         self.reloads += 1;
         let store_changed = config.store.as_ref().map(|s| &s.directory)
             != self.config.store.as_ref().map(|s| &s.directory);

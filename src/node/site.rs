@@ -76,10 +76,11 @@ fn block(node: &Node, channel: usize, which: Which) -> Response {
     }
 }
 
-/// A block that is gone will not come again; one that is not there yet may.
+/// A block whose time is over will not come again, whether it was on the air or left out; one that
+/// is not there yet may.
 fn absent(range: Option<(u64, u64)>, seq: u64) -> Response {
     match range {
-        Some((first, _)) if seq < first => Response::text(410, "this block has been on the air"),
+        Some((_, last)) if seq < last => Response::text(410, "the time of this block is over"),
         _ => Response::text(404, "this block is not on the air yet"),
     }
 }

@@ -21,9 +21,17 @@ use crate::base::port::{Conn, Cx, End, Payload, Service, Why};
 use crate::tv::callback::canonical;
 use crate::tv::wire::COMMAND_BYTES;
 
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asker {
+    pub(super) address: IpAddr,
+    /// The address of ours that was asked: the only one it knows, so it is called back from there.
+    pub(super) ours: Option<IpAddr>,
+}
+
 #[derive(Debug)]
 struct Asking {
-    address: IpAddr,
+    asker: Asker,
     bytes: [u8; COMMAND_BYTES],
     count: usize,
     answered: bool,
@@ -44,7 +52,13 @@ pub(super) struct Commands {
 
 impl Commands {
     /// Takes a connection in; when there are too many, another makes room.
-    pub(super) fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>, max: usize) {
+    pub(super) fn incoming(
+        &mut self,
+        cx: &mut Cx,
+        local: Option<SocketAddr>,
+        peer: Option<SocketAddr>,
+        max: usize,
+    ) {
         let Some(peer) = peer else { return };
         if self.conns.len() >= max {
             self.make_room(cx);
@@ -54,8 +68,9 @@ impl Commands {
         self.order += 1;
         self.oldest.insert((false, self.order), conn);
         let (bytes, count, answered, extra) = ([0; COMMAND_BYTES], 0, false, 0);
-        let address = canonical(peer.ip());
-        let asking = Asking { address, bytes, count, answered, extra, order: self.order };
+        let ours = local.map(|local| canonical(local.ip()));
+        let asker = Asker { address: canonical(peer.ip()), ours };
+        let asking = Asking { asker, bytes, count, answered, extra, order: self.order };
         self.conns.insert(conn.0, asking);
     }
 
@@ -72,7 +87,7 @@ impl Commands {
         cx: &mut Cx,
         conn: Conn,
         bytes: &[u8],
-    ) -> Option<([u8; COMMAND_BYTES], IpAddr)> {
+    ) -> Option<([u8; COMMAND_BYTES], Asker)> {
         let asking = self.conns.get_mut(conn.0)?;
         if asking.answered {
             asking.extra += bytes.len() as u64;
@@ -91,7 +106,7 @@ impl Commands {
         asking.answered = true;
         self.oldest.remove(&(false, asking.order));
         self.oldest.insert((true, asking.order), conn);
-        Some((asking.bytes, asking.address))
+        Some((asking.bytes, asking.asker))
     }
 
     /// Answers a command, perhaps with nothing, and says that no more will come.

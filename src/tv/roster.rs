@@ -9,6 +9,7 @@ use crate::base::limits;
 use crate::base::port::{Conn, Span};
 use crate::base::time::Mono;
 use crate::base::wheel::Timer;
+use crate::tv::commands::Asker;
 use crate::tv::dials::Place;
 use crate::tv::wire::Reply;
 
@@ -42,6 +43,8 @@ pub(super) enum Task {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) address: IpAddr,
+    /// The address of ours that it knows.
+    pub(super) ours: Option<IpAddr>,
     pub(super) channel: usize,
     pub(super) phase: Phase,
     pub(super) task: Task,
@@ -63,9 +66,10 @@ pub(super) struct Client {
 
 impl Client {
     /// Somebody who is to be answered, and has nothing under way yet.
-    pub(super) fn new(now: Mono, address: IpAddr, channel: usize, reply: Reply) -> Self {
+    pub(super) fn new(now: Mono, asker: Asker, channel: usize, reply: Reply) -> Self {
         Self {
-            address,
+            address: asker.address,
+            ours: asker.ours,
             channel,
             phase: Phase::Answering(reply),
             task: Task::Idle,

@@ -35,7 +35,7 @@ use crate::base::port::{Conn, Cx, End, Gone, Payload, Service, Why};
 use crate::channel::Block;
 use crate::config::{self, Allow};
 use crate::tv::callback::Networks;
-use crate::tv::commands::Commands;
+use crate::tv::commands::{Asker, Commands};
 use crate::tv::dials::Dials;
 use crate::tv::roster::{Client, Live, Phase, Roster, Task};
 use crate::tv::wire::{self, Ask, COMMAND_BYTES, Command, Reply};
@@ -90,27 +90,23 @@ impl Server {
         self.pump(cx);
     }
 
-    /// Somebody connected to the command port.
-    pub fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
-        self.commands.incoming(cx, peer, self.rules.commands_max);
+    /// Somebody connected to the command port, at this end of ours.
+    pub fn incoming(&mut self, cx: &mut Cx, local: Option<SocketAddr>, peer: Option<SocketAddr>) {
+        self.commands.incoming(cx, local, peer, self.rules.commands_max);
     }
 
     /// Bytes on a command connection. A client has nothing to say on a callback.
     pub fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
-        if let Some((command, address)) = self.commands.data(cx, conn, bytes) {
-            let answer = self.command(cx, command, address);
+        if let Some((command, asker)) = self.commands.data(cx, conn, bytes) {
+            let answer = self.command(cx, command, asker);
             Commands::answer(cx, conn, answer);
             self.pump(cx);
         }
     }
 
-    fn command(
-        &mut self,
-        cx: &mut Cx,
-        bytes: [u8; COMMAND_BYTES],
-        address: IpAddr,
-    ) -> Option<String> {
+    fn command(&mut self, cx: &mut Cx, bytes: [u8; COMMAND_BYTES], asker: Asker) -> Option<String> {
         self.stats.commands += 1;
+        let address = asker.address;
         let Some(Command { ask, channel }) = Command::parse(bytes) else {
             self.stats.bad_commands += 1;
             self.events.push_back(Event::BadCommand { address, bytes });
@@ -118,7 +114,7 @@ impl Server {
         };
         let channel = usize::from(channel);
         match ask {
-            Ask::Join => self.join(cx, address, channel),
+            Ask::Join => self.join(cx, asker, channel),
             Ask::Leave => self.leave(cx, address, channel),
             Ask::List => return self.known(channel).map(|c| wire::list(self.addresses(c))),
             Ask::Count => return self.known(channel).map(|c| self.viewers(c).to_string()),
@@ -140,7 +136,8 @@ impl Server {
         self.roster.listed(channel).count()
     }
 
-    fn join(&mut self, cx: &mut Cx, address: IpAddr, channel: usize) {
+    fn join(&mut self, cx: &mut Cx, asker: Asker, channel: usize) {
+        let address = asker.address;
         if self.draining {
             return;
         }
@@ -156,7 +153,7 @@ impl Server {
             .channel(channel)
             .is_some_and(|c| self.roster.members(channel).len() < c.clients_max);
         let reply = if room { Reply::In } else { Reply::Full };
-        let client = Client::new(cx.now.mono, address, channel, reply);
+        let client = Client::new(cx.now.mono, asker, channel, reply);
         if let Some(key) = self.roster.insert(client) {
             self.queue(key);
         }
@@ -259,8 +256,8 @@ impl Server {
         let now = cx.now.mono;
         let until = *client.grace_until.get_or_insert(now.after(lasts.min(limits::TV_GRACE)));
         let patience = until.since(now).max(limits::TV_RETRY_MAX);
-        let to = SocketAddr::new(client.address, self.rules.port);
-        match cx.dial(Service::TvCallback, (to, None), (Why::CallbackPatience, patience)) {
+        let ends = (SocketAddr::new(client.address, self.rules.port), client.ours);
+        match cx.dial(Service::TvCallback, ends, (Why::CallbackPatience, patience)) {
             Some(conn) => {
                 client.task = Task::Dialling(conn);
                 self.dials.begin(conn, key, client.proven);

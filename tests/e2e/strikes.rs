@@ -124,6 +124,18 @@ fn a_stalled_viewer_delays_nobody() {
 }
 
 #[test]
+fn a_killed_server_leaves_no_block_that_looks_whole() {
+    let (lab, _wide, mut daemon) = wide_lab(Duration::from_secs(10));
+    let viewer = Viewer::narrow(&lab);
+    assert_eq!(viewer.join(daemon.tv(), 0), "10");
+    let mut held = viewer.accept(SOON).expect("a block");
+    held.read_exact(&mut [0; 1000]).expect("its beginning");
+    daemon.kill();
+    let ended = held.read_to_end(&mut Vec::new());
+    assert!(ended.is_err(), "a reset, not the end of a block: {ended:?}");
+}
+
+#[test]
 fn a_stalled_viewer_is_out_after_its_second_block() {
     let (lab, wide, daemon) = wide_lab(LASTS);
     let stalled = Viewer::narrow(&lab);

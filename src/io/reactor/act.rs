@@ -97,6 +97,7 @@ impl Reactor {
         }
         stream.push(Chunk::Own { bytes: payload.head, at: 0 });
         if let Some(chunk) = chunk {
+            stream.reset_on_close(true);
             stream.push(chunk);
         }
         stream.push(Chunk::Own { bytes: payload.tail, at: 0 });
@@ -119,7 +120,7 @@ impl Reactor {
         stream.end = Some(end);
         stream.held = true;
         if end == End::Reset || stream.connecting {
-            stream.reset_on_close();
+            stream.reset_on_close(true);
             self.drop_stream(conn, Gone::Closed);
         } else {
             self.mark_dirty(conn);

@@ -129,6 +129,11 @@ pub(super) fn ip(last: u32) -> IpAddr {
     std::net::Ipv4Addr::from_bits(0x7f00_0000 + last).into()
 }
 
+/// The address that the server is asked at.
+fn ours() -> IpAddr {
+    ip(0x00_ffff)
+}
+
 pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -258,7 +263,8 @@ impl World {
 
     /// Connects to the command port.
     pub(super) fn connect(&mut self, from: IpAddr) -> Option<Conn> {
-        self.server.incoming(&mut self.cx, Some(SocketAddr::new(from, 40_000)));
+        let (local, peer) = (SocketAddr::new(ours(), 6060), SocketAddr::new(from, 40_000));
+        self.server.incoming(&mut self.cx, Some(local), Some(peer));
         let accepted = self.cx.out.iter().find_map(|output| match output {
             Output::Accept { conn } => Some(*conn),
             _ => None,
@@ -487,7 +493,10 @@ impl World {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Dial { conn, to, from: None } => self.dial(conn, to),
+            Output::Dial { conn, to, from } => {
+                assert_eq!(from, Some(ours()), "clients know the server by this address only");
+                self.dial(conn, to);
+            }
             Output::Send { conn, payload } => self.send(conn, &payload),
             Output::Finish { conn } => self.answers.get_mut(&conn).unwrap().1 = true,
             Output::Close { conn, end } => self.close(conn, end),

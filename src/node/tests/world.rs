@@ -1,0 +1,602 @@
+//! Whole nodes in one process: their network, disks and clocks as plain values. Bytes of files move
+//! by name ([`Piece`]), so that a block costs nothing however large it is; time is virtual. Decides
+//! nothing about nodes: it carries out what they want and tells them what that brings about.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::*;
+use crate::base::port::{Payload, Span, StoreError};
+use crate::base::time::Wall;
+use crate::config::{self, Place};
+use crate::media::catalog::Movie;
+
+/// The wall clock when a world begins, by hosts whose clock is right.
+pub(super) const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
+/// From one host to another.
+const LATENCY: Duration = Duration::from_millis(1);
+/// Bytes of data told at once.
+const DATA: usize = 64 << 10;
+
+/// Bytes by name, or bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Piece {
+    /// So many bytes of a library's file, from the first on.
+    File {
+        name: Rc<str>,
+        from: u64,
+        len: u64,
+    },
+    Own(Vec<u8>),
+}
+
+impl Piece {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File { len, .. } => *len,
+            Self::Own(bytes) => bytes.len() as u64,
+        }
+    }
+
+    fn part(&self, from: u64, len: u64) -> Self {
+        match self {
+            Self::File { name, from: at, .. } => {
+                Self::File { name: Rc::clone(name), from: at + from, len }
+            }
+            Self::Own(bytes) => Self::Own(bytes[size(from)..size(from + len)].to_vec()),
+        }
+    }
+}
+
+/// What a file, a block or an answer consists of.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct Content(pub(super) Vec<Piece>);
+
+impl Content {
+    pub(super) fn file(name: &str, len: u64) -> Self {
+        Self(vec![Piece::File { name: name.into(), from: 0, len }])
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.0.iter().map(Piece::len).sum()
+    }
+
+    /// Puts a piece at the end, joining it to the one before where they belong together.
+    fn push(&mut self, piece: Piece) {
+        match (self.0.last_mut(), piece) {
+            (
+                Some(Piece::File { name, from, len }),
+                Piece::File { name: next, from: at, len: more },
+            ) if *name == next && *from + *len == at => *len += more,
+            (Some(Piece::Own(bytes)), Piece::Own(more)) => bytes.extend(more),
+            (_, piece) if piece.len() > 0 => self.0.push(piece),
+            _ => {}
+        }
+    }
+
+    fn part(&self, mut from: u64, mut len: u64) -> Self {
+        let mut part = Self::default();
+        for piece in &self.0 {
+            let skipped = from.min(piece.len());
+            let taken = len.min(piece.len() - skipped);
+            part.push(piece.part(skipped, taken));
+            (from, len) = (from - skipped, len - taken);
+        }
+        part
+    }
+
+    /// The bytes themselves. Those of a file begin as their kind does and go on as their offset.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let bytes = |piece: &Piece| match piece {
+            Piece::Own(bytes) => bytes.clone(),
+            Piece::File { from, len, .. } => (*from..from + len).map(file_byte).collect(),
+        };
+        self.0.iter().flat_map(bytes).collect()
+    }
+}
+
+fn file_byte(at: u64) -> u8 {
+    const MKV: [u8; 4] = [0x1a, 0x45, 0xdf, 0xa3];
+    MKV.get(size(at)).copied().unwrap_or(u8::try_from(at % 251).unwrap())
+}
+
+fn size(len: u64) -> usize {
+    usize::try_from(len).unwrap()
+}
+
+/// A host, a process on it, or somebody outside who speaks to one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Who {
+    Node(usize, Conn),
+    Person(usize),
+}
+
+/// What reaches one end of a connection.
+#[derive(Clone, Debug)]
+enum News {
+    Incoming { service: Service, local: SocketAddr, peer: SocketAddr },
+    Connected,
+    Bytes(Content),
+    Ended,
+    Closed(Gone),
+}
+
+#[derive(Debug)]
+struct Wire {
+    /// Who dialled, and who took it.
+    ends: [Option<Who>; 2],
+}
+
+/// Somebody who is not a node, at the end of a connection of its own.
+#[derive(Default, Debug)]
+struct Person {
+    wire: usize,
+    got: Content,
+    ended: bool,
+}
+
+/// What a node is told by its own host.
+#[derive(Debug)]
+enum Told {
+    Sent(Conn, u64),
+    Closed(Conn, Gone),
+    Opened(Blob),
+    Unreadable(Blob, &'static str),
+    Stored(Rc<str>, Result<u64, StoreError>),
+}
+
+/// One node and all that is its own.
+pub(super) struct Host {
+    pub(super) node: Node,
+    pub(super) lines: Vec<(Level, String)>,
+    pub(super) done: bool,
+    /// Files of its library that cannot be read.
+    pub(super) missing: BTreeSet<String>,
+    /// What its store holds.
+    pub(super) stored: BTreeMap<String, Content>,
+    /// Whether its store is full.
+    pub(super) full: bool,
+    /// Nanoseconds that its wall clock is ahead.
+    pub(super) ahead: i64,
+    wires: BTreeMap<Conn, (usize, usize)>,
+    directed: BTreeMap<Conn, Span>,
+    blobs: BTreeMap<Blob, Content>,
+    told: VecDeque<Told>,
+    dead: bool,
+}
+
+/// Nodes, and what lies between them.
+pub(super) struct World {
+    pub(super) hosts: Vec<Host>,
+    /// Names and sizes of the files that every library holds.
+    pub(super) files: BTreeMap<String, u64>,
+    mono: Mono,
+    wires: Vec<Wire>,
+    persons: Vec<Person>,
+    to_come: BTreeMap<(Mono, u64), (usize, usize, News)>,
+    serial: u64,
+}
+
+/// A catalog of movies that are whole: each by name, blocks, and what one lasts.
+pub(super) fn catalog(movies: &[(&str, u32, Duration)]) -> Catalog {
+    let movie = |(stem, blocks, each): &(&str, u32, Duration)| {
+        Movie::even(stem, Container::Mkv, *blocks, *each)
+    };
+    Catalog::new(movies.iter().map(movie).collect()).0
+}
+
+pub(super) fn config(text: &str) -> Config {
+    let environment = config::Environment { uid: 1000, ..config::Environment::default() };
+    let directory = Path::new("/srv/tv").to_owned();
+    let place = Place { file: "x.toml".into(), directory, environment };
+    Config::parse(text, &place).unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl World {
+    /// A world without nodes, in which files of these sizes can be read.
+    pub(super) fn new(files: impl IntoIterator<Item = (String, u64)>) -> Self {
+        Self {
+            hosts: Vec::new(),
+            files: files.into_iter().collect(),
+            mono: Mono(1_000_000_000),
+            wires: Vec::new(),
+            persons: Vec::new(),
+            to_come: BTreeMap::new(),
+            serial: 0,
+        }
+    }
+
+    pub(super) fn now(&self, host: usize) -> Now {
+        let elapsed = Duration::from_nanos(self.mono.0 - 1_000_000_000);
+        let wall = Wall((BEGAN + elapsed).0 + self.hosts.get(host).map_or(0, |h| h.ahead));
+        Now { mono: self.mono, wall }
+    }
+
+    /// Starts a node.
+    pub(super) fn start(&mut self, text: &str, catalog: &Catalog) -> usize {
+        let (host, config) = (self.hosts.len(), config(text));
+        let address = |s: &config::Source| SocketAddr::new(s.host.parse().unwrap(), s.port);
+        let source = config.source.as_ref().map(address);
+        let environment = Environment { source, ..Environment::default() };
+        let now = self.now(host);
+        let mut node = Node::new(config, catalog, environment, now, host as u64);
+        node.start(now);
+        self.hosts.push(Host {
+            node,
+            lines: Vec::new(),
+            done: false,
+            missing: BTreeSet::new(),
+            stored: BTreeMap::new(),
+            full: false,
+            ahead: 0,
+            wires: BTreeMap::new(),
+            directed: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            told: VecDeque::new(),
+            dead: false,
+        });
+        self.settle(host);
+        host
+    }
+
+    pub(super) fn reload(&mut self, host: usize, text: &str, catalog: &Catalog) {
+        let now = self.now(host);
+        let node = &mut self.hosts[host].node;
+        let environment = Environment { source: node.source_address(), ..Environment::default() };
+        node.reload(now, config(text), catalog, environment);
+        self.settle(host);
+    }
+
+    pub(super) fn stop(&mut self, host: usize) {
+        let now = self.now(host);
+        self.hosts[host].node.handle_input(now, Input::Stop);
+        self.settle(host);
+    }
+
+    /// The host disappears: nothing is said, and nothing ever comes back from there.
+    pub(super) fn kill(&mut self, host: usize) {
+        self.hosts[host].dead = true;
+    }
+
+    /// A block breaks, and every connection that it is being sent on.
+    pub(super) fn fault(&mut self, host: usize, blob: Blob) {
+        let now = self.now(host);
+        self.hosts[host].node.handle_input(now, Input::Faulted { blob });
+        self.settle(host);
+    }
+
+    /// What one HTTP request gives.
+    pub(super) fn http(&mut self, host: usize, head: &str) -> Answer {
+        self.http_at_once(&[host], head).remove(0)
+    }
+
+    /// What the same HTTP request gives at several nodes at the same moment.
+    pub(super) fn http_at_once(&mut self, hosts: &[usize], head: &str) -> Vec<Answer> {
+        let request = format!("{head} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        let mut persons = Vec::new();
+        for host in hosts {
+            let http = self.hosts[*host].node.config.http.as_ref().expect("it serves HTTP");
+            persons.push(self.speak(http.listen, request.as_bytes()));
+        }
+        self.run(LATENCY * 10);
+        persons.into_iter().map(|person| Answer::read(&self.persons[person].got)).collect()
+    }
+
+    /// What a tv command gives on its own connection.
+    pub(super) fn command(&mut self, to: &str, command: &str) -> String {
+        let person = self.speak(to.parse().unwrap(), command.as_bytes());
+        self.run(LATENCY * 10);
+        String::from_utf8(self.persons[person].got.bytes()).unwrap()
+    }
+
+    fn speak(&mut self, to: SocketAddr, bytes: &[u8]) -> usize {
+        let person = self.persons.len();
+        let wire = self.dial(Who::Person(person), to, "127.9.9.9:40000".parse().unwrap());
+        self.persons.push(Person { wire, ..Person::default() });
+        self.post(wire, 1, News::Bytes(Content(vec![Piece::Own(bytes.to_vec())])));
+        person
+    }
+
+    /// Lets time pass.
+    pub(super) fn run(&mut self, time: Duration) {
+        let until = self.mono.after(time);
+        for _ in 0..10_000_000_u64 {
+            let coming = self.to_come.first_key_value().map(|((at, _), _)| *at);
+            let alive = self.hosts.iter().enumerate().filter(|(_, host)| !host.dead && !host.done);
+            let timers = alive.filter_map(|(i, host)| Some((host.node.poll_timeout()?, i)));
+            let timer = timers.min();
+            let next = coming.into_iter().chain(timer.map(|(at, _)| at)).min();
+            let Some(at) = next.filter(|at| *at <= until) else {
+                self.mono = until;
+                return;
+            };
+            self.mono = self.mono.max(at);
+            if coming == Some(at) {
+                let (_, (wire, end, news)) = self.to_come.pop_first().unwrap();
+                self.arrive(wire, end, news);
+            } else if let Some((_, host)) = timer {
+                let now = self.now(host);
+                self.hosts[host].node.handle_timeout(now);
+                self.settle(host);
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// Carries out every output of a node, and tells it what that brings about.
+    fn settle(&mut self, host: usize) {
+        loop {
+            while let Some(output) = self.hosts[host].node.poll_output() {
+                self.act(host, output);
+            }
+            let Some(told) = self.hosts[host].told.pop_front() else { break };
+            self.tell(host, told);
+        }
+        assert!(self.hosts[host].node.check_invariants());
+    }
+
+    fn tell(&mut self, host: usize, told: Told) {
+        let now = self.now(host);
+        let it = &mut self.hosts[host];
+        match told {
+            Told::Sent(conn, bytes) => {
+                it.node.handle_input(now, Input::Sent { conn, bytes, left: 0 });
+            }
+            Told::Closed(conn, why) => it.node.handle_input(now, Input::Closed { conn, why }),
+            Told::Opened(blob) => {
+                let content = &it.blobs[&blob];
+                let head = content.part(0, content.len().min(512)).bytes();
+                let facts = Facts { len: content.len(), modified: BEGAN, head: &head };
+                it.node.handle_input(now, Input::Opened { blob, facts });
+            }
+            Told::Unreadable(blob, why) => {
+                it.node.handle_input(now, Input::Unreadable { blob, why });
+            }
+            Told::Stored(name, result) => it.node.handle_input(now, Input::Stored { name, result }),
+        }
+    }
+
+    fn act(&mut self, host: usize, output: Output) {
+        match output {
+            Output::Dial { conn, to, from } => {
+                let from = SocketAddr::new(from.unwrap_or("127.0.0.1".parse().unwrap()), 40_000);
+                let wire = self.dial(Who::Node(host, conn), to, from);
+                self.hosts[host].wires.insert(conn, (wire, 0));
+            }
+            Output::Send { conn, payload } => self.send(host, conn, payload),
+            Output::Finish { conn } => self.post_other(host, conn, News::Ended),
+            Output::Close { conn, end } => {
+                let news = match end {
+                    End::Flushed => News::Ended,
+                    End::Reset => News::Closed(Gone::Reset),
+                };
+                self.post_other(host, conn, news);
+                self.hang_up(host, conn, Gone::Closed);
+            }
+            Output::Accept { .. } => unreachable!("taken where it is told"),
+            output => self.hosts[host].act(output, &self.files),
+        }
+    }
+
+    fn dial(&mut self, who: Who, to: SocketAddr, peer: SocketAddr) -> usize {
+        let wire = self.wires.len();
+        self.wires.push(Wire { ends: [Some(who), None] });
+        let dead = |host: &Host| host.dead && host.listens(to).is_some();
+        match self.listener(to) {
+            Some((_, service)) => self.post(wire, 1, News::Incoming { service, local: to, peer }),
+            None if self.hosts.iter().any(dead) => {}
+            None => self.post(wire, 0, News::Closed(Gone::Refused)),
+        }
+        wire
+    }
+
+    /// Which node listens there, and for what.
+    fn listener(&self, at: SocketAddr) -> Option<(usize, Service)> {
+        let alive = |host: &Host| !host.done && !host.dead && host.node.stopping.is_none();
+        let mut alive = self.hosts.iter().enumerate().filter(|(_, host)| alive(host));
+        alive.find_map(|(i, host)| Some((i, host.listens(at)?)))
+    }
+
+    fn send(&mut self, host: usize, conn: Conn, payload: Payload) {
+        let Payload { head, body, tail } = payload;
+        let mut content = Content(vec![Piece::Own(head.into())]);
+        if let Some(Span { blob, from, len }) = body {
+            let whole = self.hosts[host].blobs.get(&blob).expect("only blobs that are held");
+            assert!(from + len <= whole.len(), "a span lies in its blob");
+            whole.part(from, len).0.into_iter().for_each(|piece| content.push(piece));
+        }
+        content.push(Piece::Own(tail.into()));
+        self.hosts[host].told.push_back(Told::Sent(conn, content.len()));
+        self.post_other(host, conn, News::Bytes(content));
+    }
+
+    /// Sends to the other end of a node's connection.
+    fn post_other(&mut self, host: usize, conn: Conn, news: News) {
+        if let Some((wire, end)) = self.hosts[host].wires.get(&conn).copied() {
+            self.post(wire, 1 - end, news);
+        }
+    }
+
+    fn post(&mut self, wire: usize, end: usize, news: News) {
+        self.serial += 1;
+        self.to_come.insert((self.mono.after(LATENCY), self.serial), (wire, end, news));
+    }
+
+    /// A node's end of a connection is no more.
+    fn hang_up(&mut self, host: usize, conn: Conn, why: Gone) {
+        let it = &mut self.hosts[host];
+        if let Some((wire, end)) = it.wires.remove(&conn) {
+            it.directed.remove(&conn);
+            self.wires[wire].ends[end] = None;
+            it.told.push_back(Told::Closed(conn, why));
+        }
+    }
+
+    fn arrive(&mut self, wire: usize, end: usize, news: News) {
+        if let News::Incoming { service, local, peer } = news {
+            return self.incoming(wire, service, (local, peer));
+        }
+        match self.wires[wire].ends[end] {
+            Some(Who::Node(host, _)) if self.hosts[host].dead => {}
+            Some(Who::Node(host, conn)) => {
+                self.arrive_at_node(host, conn, news);
+                self.settle(host);
+            }
+            Some(Who::Person(person)) => self.arrive_at_person(person, news),
+            None => {}
+        }
+    }
+
+    fn incoming(&mut self, wire: usize, service: Service, (local, peer): (SocketAddr, SocketAddr)) {
+        let Some((host, _)) = self.listener(local) else { return };
+        let now = self.now(host);
+        let (local, peer) = (Some(local), Some(peer));
+        self.hosts[host].node.handle_input(now, Input::Incoming { service, local, peer });
+        let mut taken = false;
+        while let Some(output) = self.hosts[host].node.poll_output() {
+            if let Output::Accept { conn } = output {
+                taken = true;
+                self.wires[wire].ends[1] = Some(Who::Node(host, conn));
+                self.hosts[host].wires.insert(conn, (wire, 1));
+            } else {
+                self.act(host, output);
+            }
+        }
+        self.post(wire, 0, if taken { News::Connected } else { News::Closed(Gone::Reset) });
+        self.settle(host);
+    }
+
+    fn arrive_at_node(&mut self, host: usize, conn: Conn, news: News) {
+        let now = self.now(host);
+        let it = &mut self.hosts[host];
+        match news {
+            News::Connected => {
+                let local = "127.0.0.1:40000".parse().unwrap();
+                it.node.handle_input(now, Input::Connected { conn, local });
+            }
+            News::Bytes(content) => {
+                if let Some(Span { blob, .. }) = it.directed.get(&conn).copied() {
+                    let filled = it.blobs.get_mut(&blob).expect("it was made");
+                    content.0.into_iter().for_each(|piece| filled.push(piece));
+                    let upto = filled.len();
+                    it.node.handle_input(now, Input::Filled { conn, blob, upto });
+                    return;
+                }
+                for bytes in content.bytes().chunks(DATA) {
+                    it.node.handle_input(now, Input::Data { conn, bytes });
+                }
+            }
+            News::Ended => it.node.handle_input(now, Input::Ended { conn }),
+            News::Closed(why) => self.hang_up(host, conn, why),
+            News::Incoming { .. } => unreachable!("told to whoever listens"),
+        }
+    }
+
+    fn arrive_at_person(&mut self, person: usize, news: News) {
+        let it = &mut self.persons[person];
+        match news {
+            News::Bytes(content) => content.0.into_iter().for_each(|piece| it.got.push(piece)),
+            News::Ended if !it.ended => {
+                it.ended = true;
+                let wire = it.wire;
+                self.post(wire, 1, News::Ended);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Host {
+    /// What it listens there for.
+    fn listens(&self, at: SocketAddr) -> Option<Service> {
+        let config = &self.node.config;
+        let tv = config.tv.as_ref().map(|tv| (tv.listen, Service::Tv));
+        let receive = config.receive.as_ref().map(|r| (r.listen, Service::TvReceive));
+        let http = config.http.as_ref().map(|http| (http.listen, Service::Http));
+        let mut all = [tv, receive, http].into_iter().flatten();
+        all.find(|(listen, _)| *listen == at).map(|(_, service)| service)
+    }
+
+    /// Carries out what needs nobody else.
+    fn act(&mut self, output: Output, files: &BTreeMap<String, u64>) {
+        match output {
+            Output::Open { blob, path } => {
+                let len = files.get(&*path).filter(|_| !self.missing.contains(&*path));
+                self.told.push_back(match len {
+                    Some(len) => {
+                        self.blobs.insert(blob, Content::file(&path, *len));
+                        Told::Opened(blob)
+                    }
+                    None => Told::Unreadable(blob, "no such file"),
+                });
+            }
+            Output::Create { blob, .. } => drop(self.blobs.insert(blob, Content::default())),
+            Output::Receive { conn, into } => drop(self.directed.insert(conn, into)),
+            Output::Seal { blob, len } => {
+                assert_eq!(self.blobs[&blob].len(), len, "all that came is sealed");
+                self.told.push_back(Told::Opened(blob));
+            }
+            Output::Release { blob } => drop(self.blobs.remove(&blob)),
+            Output::Store { blob, len, name } => {
+                let result = if self.full { Err(StoreError::Full) } else { Ok(len) };
+                if result.is_ok() {
+                    self.stored.insert(name.to_string(), self.blobs[&blob].part(0, len));
+                }
+                self.told.push_back(Told::Stored(name, result));
+            }
+            Output::Unstore { name } => drop(self.stored.remove(&*name)),
+            Output::Log { level, text } => self.lines.push((level, text)),
+            Output::Done => self.done = true,
+            // Whoever is told to stop reading here has had all that will come.
+            Output::Hold { .. } => {}
+            other => panic!("nothing here can do this: {other:?}"),
+        }
+    }
+
+    /// The channel's number and file on the air.
+    pub(super) fn live(&self, channel: usize) -> Option<(u64, String)> {
+        let block = self.node.channels.get(channel)?.window.live()?;
+        Some((block.seq, block.file.to_string()))
+    }
+
+    pub(super) fn is_logged(&self, part: &str) -> bool {
+        self.lines.iter().any(|(_, line)| line.contains(part))
+    }
+
+    /// Asserts that a node that has stopped holds nothing any more.
+    pub(super) fn check_empty(&self) {
+        let cx = &self.node.cx;
+        assert!(self.done, "it has said that it is done");
+        assert_eq!((cx.peers.len(), cx.wheel.len(), cx.blobs.len()), (0, 0, 0));
+        assert_eq!((self.wires.len(), self.blobs.len()), (0, 0), "nor does its host");
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    head: String,
+    pub(super) body: Content,
+}
+
+impl Answer {
+    fn read(got: &Content) -> Self {
+        let Some(Piece::Own(first)) = got.0.first() else { panic!("no answer: {got:?}") };
+        let text = String::from_utf8_lossy(first);
+        let end = text.find("\r\n\r\n").expect("a whole head") + 4;
+        let head = text[..end].to_owned();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        let len = got.len() - end as u64;
+        Self { status, head, body: got.part(end as u64, len) }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let line = |line: &'_ str| line.to_lowercase().starts_with(&format!("{name}: "));
+        self.head.lines().find(|l| line(l)).map(|l| &l[name.len() + 2..])
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.body.bytes()).unwrap()
+    }
+}
