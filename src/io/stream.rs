@@ -202,12 +202,11 @@ impl Stream {
 
     /// One read, into the buffer or where the bytes were directed.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Got {
-        let result = match &self.directed {
-            Some(to) => to.into.read(&self.socket, to.at, to.end - to.at),
-            None => {
-                let most = buffer.len().min(usize::try_from(self.take).unwrap_or(usize::MAX));
-                self.socket.read(&mut buffer[..most])
-            }
+        let result = if let Some(to) = &self.directed {
+            to.into.read(&self.socket, to.at, to.end - to.at)
+        } else {
+            let most = buffer.len().min(usize::try_from(self.take).unwrap_or(usize::MAX));
+            self.socket.read(&mut buffer[..most])
         };
         match result {
             Ok(0) => {
