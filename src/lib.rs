@@ -12,5 +12,6 @@ pub mod http;
 #[cfg(feature = "daemon")]
 pub mod io;
 pub mod media;
+pub mod mesh;
 pub mod node;
 pub mod tv;
