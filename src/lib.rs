@@ -93,5 +93,6 @@ pub mod http;
 #[cfg(feature = "daemon")]
 pub mod io;
 pub mod media;
+pub mod mesh;
 pub mod node;
 pub mod tv;

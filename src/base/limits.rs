@@ -177,7 +177,37 @@ pub const CONTROL_CONNS_MAX: usize = 32;
 /// Time for a control command to arrive.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Stripes of a block; a set of them is 16 bits.
+pub const MESH_STRIPES_MAX: usize = 16;
+/// Members of one planner.
+pub const MESH_MEMBERS_MAX: usize = 65_536;
+/// Slots that a member may offer.
+pub const MESH_SLOTS_MAX: usize = 1_024;
+/// Ids in the path of a stripe, and so the depth of a tree.
+pub const MESH_DEPTH_MAX: usize = 2_048;
+/// Bytes of one frame, without the bytes of a stripe behind it.
+pub const MESH_FRAME_BYTES_MAX: usize = 32 << 10;
+/// Addresses that one answer names.
+pub const MESH_PEERS_MAX: usize = 64;
+/// Nodes that a member may ask for bytes that it misses.
+pub const MESH_HELPERS_MAX: usize = 4;
+/// Lost parents that one report names.
+pub const MESH_LOSSES_MAX: usize = 16;
+/// Bytes in the reason of a refusal.
+pub const MESH_REASON_BYTES_MAX: usize = 255;
+/// A member younger than this is a leaf while others can carry it.
+pub const MESH_YOUNG_MAX: Duration = Duration::from_secs(10);
+/// Between two rounds that even out what the members send.
+pub const MESH_BALANCE_EVERY: Duration = Duration::from_secs(30);
+/// How long a root that came back waits for the parents that its members name.
+pub const MESH_SETTLE_MAX: Duration = Duration::from_secs(3);
+/// Children that say within this that they lost one parent are believed.
+pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
+/// Places mended with each event.
+pub const MESH_MENDS_MAX: usize = 4;
+
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
 const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");
 const _: () = assert!(TV_RETRY_MIN.as_millis() < TV_RETRY_MAX.as_millis(), "room for jitter");
+const _: () = assert!(8 * MESH_DEPTH_MAX < MESH_FRAME_BYTES_MAX, "a path fits a frame");
