@@ -203,6 +203,58 @@ pub const MESH_BALANCE_EVERY: Duration = Duration::from_secs(30);
 pub const MESH_SETTLE_MAX: Duration = Duration::from_secs(3);
 /// Children that say within this that they lost one parent are believed.
 pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
+/// Time for both ends of a new link to say who they are.
+pub const MESH_HELLO_PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of the first frame of a link.
+pub const MESH_HELLO_BYTES_MAX: usize = 512;
+/// Between two signs of life on a link.
+pub const MESH_BEAT_EVERY: Duration = Duration::from_millis(500);
+/// Silence after which a link is lost: three missed beats.
+pub const MESH_SILENCE_MAX: Duration = Duration::from_millis(1_750);
+/// How long the other end of a link may take nothing of what is queued for it.
+pub const MESH_STALL_MAX: Duration = Duration::from_secs(3);
+/// Bytes queued on a link above which no more of a stripe is put on it.
+pub const MESH_QUEUED_BYTES_MAX: u64 = 256 << 10;
+/// Payloads queued on a link above which no more of a stripe is put on it.
+pub const MESH_PIECES_QUEUED_MAX: usize = 16;
+/// Payloads queued on a link at most.
+pub const MESH_PAYLOADS_MAX: usize = 60;
+/// Bytes of a stripe that are worth a head of their own while the rest is still to come.
+pub const MESH_PIECE_BYTES_MIN: u64 = 16 << 10;
+/// Bytes of a stripe behind one head.
+pub const MESH_PIECE_BYTES_MAX: u64 = 128 << 10;
+/// Blocks that a node of the mesh keeps or receives at once.
+pub const MESH_BLOCKS_MAX: usize = 64;
+/// How far ahead of the newest complete block a block may be numbered.
+pub const MESH_AHEAD_MAX: u64 = 1_024;
+/// Links that others may have made to a node, beside its slots.
+pub const MESH_GUESTS_MAX: usize = 64;
+/// Bytes that one guest may have asked for and not got: so many requests.
+pub const MESH_WANTS_MAX: usize = 64;
+/// Links that a member makes to others.
+pub const MESH_UPSTREAMS_MAX: usize = 48;
+/// Roots whose links wait for the proof of their port.
+pub const MESH_PROOFS_MAX: usize = 256;
+/// Time for the proof of an advertised port.
+pub const MESH_PROOF_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks for what is late.
+pub const MESH_TICK_EVERY: Duration = Duration::from_millis(250);
+/// How long after it was expected a stripe is late.
+pub const MESH_LATE_AFTER: Duration = Duration::from_millis(750);
+/// How long a member waits for a parent that says that it is late itself.
+pub const MESH_PATIENCE_MAX: Duration = Duration::from_millis(2_500);
+/// Time for the answer to a request for missing bytes.
+pub const MESH_PULL_PATIENCE: Duration = Duration::from_millis(750);
+/// Between two reports of a member.
+pub const MESH_REPORT_EVERY: Duration = Duration::from_secs(5);
+/// A member's first and longest wait before it asks a root again.
+pub const MESH_REJOIN_MIN: Duration = Duration::from_millis(200);
+/// See [`MESH_REJOIN_MIN`].
+pub const MESH_REJOIN_MAX: Duration = Duration::from_secs(10);
+/// How long a member that leaves serves its children.
+pub const MESH_LEAVE_MAX: Duration = Duration::from_secs(2);
+/// How long a link that carries nothing is kept.
+pub const MESH_IDLE_MAX: Duration = Duration::from_secs(10);
 /// Places mended with each event.
 pub const MESH_MENDS_MAX: usize = 4;
 

@@ -95,6 +95,8 @@ pub enum Service {
     Http,
     /// The control socket.
     Control,
+    /// mesh: a link between two nodes.
+    Mesh,
 }
 
 impl Service {
@@ -108,6 +110,7 @@ impl Service {
             Self::TvCommand => "tv-command",
             Self::Http => "http",
             Self::Control => "control",
+            Self::Mesh => "mesh",
         }
     }
 }
@@ -452,6 +455,14 @@ pub enum Why {
     Stall,
     /// control: the command has not come, or the answer is not taken.
     ControlPatience,
+    /// mesh: the other end has not said who it is.
+    MeshHello,
+    /// mesh: time for a sign of life on a link.
+    MeshBeat,
+    /// mesh: a node looks for what is late.
+    MeshTick,
+    /// mesh: time to ask a root (again).
+    MeshJoin,
     /// A connection told to close has not.
     ClosePatience,
     /// A graceful stop has taken long enough.

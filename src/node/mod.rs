@@ -218,7 +218,7 @@ impl Node {
             Service::TvReceive => self.client.iter_mut().for_each(|c| c.incoming(cx, peer)),
             Service::Http => self.http.iter_mut().for_each(|http| http.incoming(cx, peer)),
             Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
-            Service::TvCallback | Service::TvCommand => {}
+            Service::TvCallback | Service::TvCommand | Service::Mesh => {}
         }
     }
 
@@ -254,7 +254,7 @@ impl Node {
             }
             Some(Service::Http) => self.http.iter_mut().for_each(|h| h.ended(cx, conn)),
             Some(Service::Control) => self.control.iter_mut().for_each(|c| c.ended(cx, conn)),
-            None => {}
+            Some(Service::Mesh) | None => {}
         }
     }
 
@@ -288,6 +288,7 @@ impl Node {
             }
             Service::Http => self.http.iter_mut().for_each(|http| http.closed(conn)),
             Service::Control => self.control.iter_mut().for_each(|c| c.closed(conn)),
+            Service::Mesh => {}
         }
     }
 
@@ -359,6 +360,7 @@ impl Node {
             (Service::Control, _) => {
                 self.control.iter_mut().for_each(|c| c.timeout(cx, conn, why));
             }
+            (Service::Mesh, _) => {}
         }
     }
 
