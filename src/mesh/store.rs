@@ -87,11 +87,6 @@ impl Held {
     pub(super) fn is_whole(&self) -> bool {
         self.state == State::Whole
     }
-
-    /// Whether all its bytes are there, hashed or not.
-    pub(super) fn is_full(&self) -> bool {
-        self.parts.iter().all(Part::is_full)
-    }
 }
 
 /// Where the bytes behind a head go.
