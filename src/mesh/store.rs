@@ -7,7 +7,8 @@
 //! | | a stripe is full | hashed; a stripe that does not match is empty again |
 //! | | all stripes match | the whole is hashed; when that does not match, all are empty again |
 //! | | the whole matches | sealed |
-//! | sealed | opened | whole: it is the node's now, [`Store::retire`] says when it is gone |
+//! | sealed | opened | whole |
+//! | whole | handed over | the node's: [`Store::retire`] says when it is gone |
 //!
 //! A root's own block is there at once and is hashed before anybody is sent a byte.
 
@@ -278,9 +279,16 @@ impl Store {
     pub(super) fn opened(&mut self, blob: Blob, head: &[u8]) -> Option<u64> {
         let sealing = |held: &Held| held.blob == blob && held.state == State::Sealing;
         let (seq, held) = self.blocks.iter_mut().find(|(_, held)| sealing(held))?;
-        (held.state, held.own, held.head) = (State::Whole, false, head.into());
+        (held.state, held.head) = (State::Whole, head.into());
         self.newest = self.newest.max(Some(*seq));
         Some(*seq)
+    }
+
+    /// A whole block's blob is the node's from now on.
+    pub(super) fn hand_over(&mut self, seq: u64) {
+        if let Some(held) = self.blocks.get_mut(&seq).filter(|held| held.is_whole()) {
+            held.own = false;
+        }
     }
 
     /// A blob could not be made, or not be sealed. `false`: it is none of ours.

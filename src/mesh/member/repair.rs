@@ -383,6 +383,7 @@ impl Member {
             if let Some(arrived) = whole.map(|held| arrived(cx, next, held)) {
                 self.hub.stats.blocks += 1;
                 self.begun = true;
+                self.hub.store.hand_over(next);
                 self.hub.events.push_back(Event::Block(arrived));
             } else if self.is_over(cx, next) {
                 self.hub.store.drop_block(cx, next);

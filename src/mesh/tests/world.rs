@@ -52,7 +52,6 @@ enum Told {
 pub(super) struct Host {
     pub(super) mesh: Mesh,
     pub(super) cx: Cx,
-    pub(super) node: NodeId,
     pub(super) address: SocketAddr,
     pub(super) slots: usize,
     pub(super) dead: bool,
@@ -100,7 +99,10 @@ fn now(mono: Mono) -> Now {
 
 pub(super) fn block_bytes(seq: u64, len: usize) -> Vec<u8> {
     let mut rng = Rng::new(seq);
-    (0..len).map(|_| rng.next_u64().to_le_bytes()[0]).collect()
+    let words = (0..len.div_ceil(64)).map(|_| rng.next_u64().to_le_bytes());
+    let mut bytes: Vec<u8> = words.flat_map(|word| word.repeat(8)).collect();
+    bytes.truncate(len);
+    bytes
 }
 
 impl World {
@@ -111,7 +113,7 @@ impl World {
             rng: Rng::new(seed),
             mono: STARTED,
             stripes,
-            block_bytes: 96 << 10,
+            block_bytes: 24 << 10,
             pipes: Vec::new(),
             coming: BTreeMap::new(),
             serial: 0,
@@ -161,7 +163,6 @@ impl World {
     fn enter(&mut self, mesh: Mesh, cx: Cx, slots: usize) {
         let host = self.hosts.len();
         self.hosts.push(Host {
-            node: mesh.node(),
             mesh,
             cx,
             address: address(host),
@@ -384,7 +385,7 @@ impl World {
             }
             let it = &mut self.hosts[host];
             while let Some(event) = it.mesh.poll_event() {
-                it.note(event, self.block_bytes);
+                it.note(event);
             }
             let Some(told) = it.told.pop_front() else { break };
             match told {
@@ -528,10 +529,11 @@ impl Host {
         }
     }
 
-    fn note(&mut self, event: Event, len: usize) {
+    fn note(&mut self, event: Event) {
         match &event {
             Event::Block(block) => {
-                assert_eq!(self.blobs[&block.blob], block_bytes(block.seq, len), "the right bytes");
+                let bytes = &self.blobs[&block.blob];
+                assert!(*bytes == block_bytes(block.seq, bytes.len()), "the right bytes");
                 assert!(block.at <= block.starts_at || self.got.is_empty(), "before its air time");
                 self.got.push(block.seq);
                 self.keep(block.blob);
