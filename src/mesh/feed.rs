@@ -174,8 +174,7 @@ impl Feed {
         &mut self,
         cx: &mut Cx,
         links: &mut Links,
-        conn: Conn,
-        subscribe: &Subscribe,
+        (conn, subscribe): (Conn, &Subscribe),
         (paths, late): (&[Vec<NodeId>], Stripes),
     ) {
         let Some(node) = self.children.get(&conn).map(|child| child.node) else { return };
@@ -332,9 +331,9 @@ impl Feed {
         stripe: usize,
     ) {
         let takes = |child: &Child| child.cursors[stripe].is_some();
-        let takers = self.children.iter().filter(|(_, child)| takes(child));
-        let takers: Vec<Conn> = takers.map(|(conn, _)| *conn).collect();
-        for conn in takers {
+        let due = self.children.iter().filter(|(_, child)| takes(child));
+        let due: Vec<Conn> = due.map(|(conn, _)| *conn).collect();
+        for conn in due {
             self.pump(cx, links, store, conn);
         }
     }

@@ -163,7 +163,7 @@ impl Hub {
             Message::Subscribe(subscribe) => {
                 self.feed.enter(now, conn, node);
                 let ways = (&self.paths[..], self.late);
-                self.feed.subscribe(cx, &mut self.links, conn, &subscribe, ways);
+                self.feed.subscribe(cx, &mut self.links, (conn, &subscribe), ways);
                 self.beat(cx, conn);
                 self.feed.pump_all(cx, &mut self.links, &self.store);
             }
@@ -231,7 +231,7 @@ impl Hub {
                 address: cx.peers.get(fed.conn.0).and_then(|peer| peer.addr),
                 stripes: fed.stripes,
                 bytes: link.map_or(0, |link| link.sent),
-                queued: link.map_or(0, |link| link.queued()),
+                queued: link.map_or(0, super::link::Link::queued),
                 lag: fed.seq.map_or(0, |seq| last.saturating_sub(seq)),
             }
         };

@@ -334,15 +334,12 @@ impl Link {
         if *left > 0 {
             return take(cx, conn, *left);
         }
-        match into.filter(|span| span.len > 0) {
-            Some(into) => {
-                self.body = Body::Into(into.blob, into.from, into.from + into.len);
-                cx.out.push_back(Output::Receive { conn, into });
-            }
-            None => {
-                self.body = Body::Frame;
-                take(cx, conn, HEAD_BYTES as u64);
-            }
+        if let Some(into) = into.filter(|span| span.len > 0) {
+            self.body = Body::Into(into.blob, into.from, into.from + into.len);
+            cx.out.push_back(Output::Receive { conn, into });
+        } else {
+            self.body = Body::Frame;
+            take(cx, conn, HEAD_BYTES as u64);
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::base::wheel::Timer;
 use crate::mesh::event::{Event, LinkRow, MemberSettings};
 use crate::mesh::feed::Feed;
 use crate::mesh::hub::Hub;
-use crate::mesh::link::{News, Pulse};
+use crate::mesh::link::{Link, News, Pulse};
 use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Report, Stripes};
 
 use intake::{Intake, Upstream};
@@ -473,7 +473,7 @@ impl Member {
                 address: cx.peers.get(up.conn.0).and_then(|peer| peer.addr),
                 stripes: self.stripes_from(*node),
                 bytes: link.map_or(0, |link| link.received),
-                queued: link.map_or(0, |link| link.queued()),
+                queued: link.map_or(0, Link::queued),
                 lag: 0,
             }
         };

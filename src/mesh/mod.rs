@@ -40,9 +40,7 @@ use member::Member;
 use root::Root;
 use wire::NodeId;
 
-pub use event::{
-    Airing, Arrived, BlockRow, Event, LinkRow, MemberSettings, RootSettings, Stats,
-};
+pub use event::{Airing, Arrived, BlockRow, Event, LinkRow, MemberSettings, RootSettings, Stats};
 
 /// One node's part in the mesh of one channel.
 #[derive(Debug)]

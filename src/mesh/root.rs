@@ -55,8 +55,10 @@ pub(super) struct Root {
 impl Root {
     pub(super) fn new(cx: &mut Cx, settings: RootSettings) -> Self {
         let now = cx.now.mono;
-        let accepted_max =
-            settings.members_max + settings.slots + limits::MESH_GUESTS_MAX + limits::MESH_PROOFS_MAX;
+        let accepted_max = settings.members_max
+            + settings.slots
+            + limits::MESH_GUESTS_MAX
+            + limits::MESH_PROOFS_MAX;
         let feed = Feed::new(settings.slots, Some(settings.rescue_rate), now);
         let mut hub = Hub::new(settings.node, settings.channel.clone(), feed, accepted_max);
         (hub.epoch, hub.ticket) = (Some(settings.epoch), settings.ticket);

@@ -155,21 +155,21 @@ impl Store {
         &mut self,
         cx: &mut Cx,
         (conn, node): (Conn, NodeId),
-        head: &wire::Block,
+        announced: &wire::Block,
     ) -> Put {
-        let bytes = u64::from(head.range.end - head.range.start);
+        let bytes = u64::from(announced.range.end - announced.range.start);
         let nowhere = Put { skip: bytes, into: None };
         let now = cx.now.mono;
-        if !self.admit(cx, head) {
+        if !self.admit(cx, announced) {
             self.wasted += bytes;
             return nowhere;
         }
-        let Some(held) = self.blocks.get_mut(&head.seq) else { return nowhere };
-        let (blob, stripe) = (held.blob, usize::from(head.stripe));
-        let agrees = held.agrees(head) && held.state == State::Filling;
+        let Some(held) = self.blocks.get_mut(&announced.seq) else { return nowhere };
+        let (blob, stripe) = (held.blob, usize::from(announced.stripe));
+        let agrees = held.agrees(announced) && held.state == State::Filling;
         let part = &mut held.parts[stripe];
-        let (from, to) = (u64::from(head.range.start), u64::from(head.range.end));
-        let known = part.hash.is_none_or(|hash| hash == head.stripe_hash);
+        let (from, to) = (u64::from(announced.range.start), u64::from(announced.range.end));
+        let known = part.hash.is_none_or(|hash| hash == announced.stripe_hash);
         let fits = from <= part.filled && to > part.filled && part.writer.is_none();
         if !(agrees && known && fits) {
             self.wasted += bytes;
@@ -177,39 +177,40 @@ impl Store {
         }
         let skip = part.filled - from;
         self.wasted += skip;
-        part.hash = Some(head.stripe_hash);
+        part.hash = Some(announced.stripe_hash);
         (part.writer, part.moved) = (Some(conn), now);
         if !part.sources.contains(&node) {
             part.sources.push(node);
         }
         let into = Span { blob, from: part.start + part.filled, len: to - part.filled };
-        self.writing.insert(conn, (head.seq, stripe));
+        self.writing.insert(conn, (announced.seq, stripe));
         Put { skip, into: Some(into) }
     }
 
     /// Whether a head's block is here, or may be: then it is from now on.
-    fn admit(&mut self, cx: &mut Cx, head: &wire::Block) -> bool {
-        if self.blocks.contains_key(&head.seq) {
+    fn admit(&mut self, cx: &mut Cx, announced: &wire::Block) -> bool {
+        if self.blocks.contains_key(&announced.seq) {
             return true;
         }
-        let far = self.newest.is_some_and(|n| head.seq > n.saturating_add(limits::MESH_AHEAD_MAX));
-        if head.seq < self.floor || far || self.filling() >= limits::MESH_BLOCKS_MAX / 2 {
+        let far =
+            self.newest.is_some_and(|n| announced.seq > n.saturating_add(limits::MESH_AHEAD_MAX));
+        if announced.seq < self.floor || far || self.filling() >= limits::MESH_BLOCKS_MAX / 2 {
             return false;
         }
-        let Some(blob) = cx.create(u64::from(head.length)) else { return false };
+        let Some(blob) = cx.create(u64::from(announced.length)) else { return false };
         let facts = Facts {
-            length: head.length,
-            stripes: head.stripes,
-            air: head.air,
-            lasts: head.lasts,
-            movie: head.movie.as_str().into(),
-            name: head.name.as_str().into(),
+            length: announced.length,
+            stripes: announced.stripes,
+            air: announced.air,
+            lasts: announced.lasts,
+            movie: announced.movie.as_str().into(),
+            name: announced.name.as_str().into(),
         };
         let mut held = Held::new(facts, blob, cx.now.mono, true);
-        held.hash = Some(head.block_hash);
-        self.blocks.insert(head.seq, held);
+        held.hash = Some(announced.block_hash);
+        self.blocks.insert(announced.seq, held);
         self.make_room(cx);
-        self.blocks.contains_key(&head.seq)
+        self.blocks.contains_key(&announced.seq)
     }
 
     fn filling(&self) -> usize {
@@ -276,10 +277,10 @@ impl Store {
     }
 
     /// A block of our own is open to be read: it is whole. `None`: it is none of ours.
-    pub(super) fn opened(&mut self, blob: Blob, head: &[u8]) -> Option<u64> {
+    pub(super) fn opened(&mut self, blob: Blob, first_bytes: &[u8]) -> Option<u64> {
         let sealing = |held: &Held| held.blob == blob && held.state == State::Sealing;
         let (seq, held) = self.blocks.iter_mut().find(|(_, held)| sealing(held))?;
-        (held.state, held.head) = (State::Whole, head.into());
+        (held.state, held.head) = (State::Whole, first_bytes.into());
         self.newest = self.newest.max(Some(*seq));
         Some(*seq)
     }
@@ -372,7 +373,7 @@ impl Store {
         let held = self.blocks.get(&seq)?;
         let part = held.parts.get(stripe)?;
         let offset = |at: u64| u32::try_from(at).expect("blocks are below 4 GiB");
-        let head = wire::Block {
+        let announced = wire::Block {
             seq,
             stripe: u8::try_from(stripe).expect("stripes are below 16"),
             stripes: held.facts.stripes,
@@ -386,7 +387,7 @@ impl Store {
             name: held.facts.name.to_string(),
         };
         let len = range.end - range.start;
-        Some((head, Span { blob: held.blob, from: part.start + range.start, len }))
+        Some((announced, Span { blob: held.blob, from: part.start + range.start, len }))
     }
 
     /// Looks the books through.
@@ -407,7 +408,7 @@ impl Held {
         let part = |stripe| {
             let range = stripe_of(facts.length, stripe, facts.stripes);
             let (start, len) = (u64::from(range.start), u64::from(range.end - range.start));
-            let empty = (len == 0).then(|| *NOTHING_HASH);
+            let empty = (len == 0).then_some(*NOTHING_HASH);
             Part {
                 start,
                 len,
@@ -420,7 +421,16 @@ impl Held {
             }
         };
         let parts = (0..facts.stripes).map(part).collect();
-        Self { facts, blob, parts, hash: None, state: State::Filling, own, head: Box::default(), since: now }
+        Self {
+            facts,
+            blob,
+            parts,
+            hash: None,
+            state: State::Filling,
+            own,
+            head: Box::default(),
+            since: now,
+        }
     }
 
     /// Whether a head speaks of the same block.

@@ -30,8 +30,8 @@ fn check(world: &World, least: usize, seed: u64) {
         let ordered = host.got.windows(2).all(|pair| pair[1] == pair[0] + 1);
         assert!(ordered, "seed {seed}: member {i} got {:?}", host.got);
         if !host.dead && !host.left {
-            let last = host.got.last().copied().unwrap_or(0);
-            let enough = host.got.len() >= least && last + 4 >= newest;
+            let end = host.got.last().copied().unwrap_or(0);
+            let enough = host.got.len() >= least && end + 4 >= newest;
             let events = || host.events.iter().filter(|e| !matches!(e, Event::Block(_)));
             let events = || events().collect::<Vec<_>>();
             assert!(enough, "seed {seed}: member {i}: {:?} of {newest}; {:?}", host.got, events());
@@ -108,9 +108,8 @@ fn a_parent_that_sends_wrong_bytes_is_left_and_nobody_misses_a_block() {
     check(&world, 12, 4);
     let bad: u64 = world.hosts.iter().map(|host| host.mesh.stats().bad_stripes).sum();
     assert!(bad > 0, "somebody noticed");
-    let left = |event: &Event| {
-        matches!(event, Event::LostParent { why: "sent a wrong stripe", .. })
-    };
+    let left =
+        |event: &Event| matches!(event, Event::LostParent { why: "sent a wrong stripe", .. });
     assert!(world.hosts.iter().any(|host| host.events.iter().any(left)), "and left it");
 }
 
@@ -191,7 +190,8 @@ fn a_root_without_room_says_so() {
     world.run(SECOND);
     let late = world.join(0);
     world.run(SECOND * 2);
-    let full = |event: &Event| matches!(event, Event::Full { reason, .. } if reason.contains("slots"));
+    let full =
+        |event: &Event| matches!(event, Event::Full { reason, .. } if reason.contains("slots"));
     assert!(world.hosts[late].events.iter().any(full), "{:?}", world.hosts[late].events);
     assert_eq!(world.hosts[0].mesh.members(), 1);
 }
@@ -211,14 +211,77 @@ fn a_member_whose_port_does_not_answer_has_no_children() {
     check(&world, 2, 9);
 }
 
+#[test]
+fn nobody_misses_a_block_while_the_root_restarts_and_few_parents_change() {
+    let mut world = grown(10, 14);
+    world.run(SECOND * 14);
+    let parents = |world: &World| -> Vec<Vec<(Option<NodeId>, wire::Stripes)>> {
+        let fed = |row: &LinkRow| row.sends_to_us && !row.stripes.is_empty();
+        let rows = |host: &world::Host| host.mesh.links(&host.cx).into_iter().filter(fed);
+        let parents = |host| rows(host).map(|row| (row.node, row.stripes)).collect();
+        world.hosts.iter().skip(1).map(parents).collect()
+    };
+    let before = parents(&world);
+    world.kill(0);
+    world.run(SECOND * 2);
+    world.restart_root();
+    world.run(SECOND * 3);
+    let after = parents(&world);
+    let changed = before.iter().zip(&after).filter(|(old, new)| old != new).count();
+    world.run(SECOND * 5);
+    check(&world, 12, 10);
+    assert_eq!(world.hosts[0].mesh.members(), 14);
+    println!("{changed} of 14 members changed a parent");
+    assert!(changed <= 7, "{changed} of 14 members changed a parent");
+}
+
+#[test]
+fn a_child_that_takes_nothing_is_struck_out_and_delays_nobody() {
+    let mut world = grown(12, 8);
+    world.run(SECOND * 3);
+    let stalled = 5;
+    world.hosts[stalled].stalled = true;
+    world.run(SECOND * 8);
+    world.hosts[stalled].dead = true;
+    check(&world, 8, 12);
+    let stuck = world.hosts[stalled].address.ip();
+    for host in world.hosts.iter().filter(|host| host.address.ip() != stuck) {
+        let rows = host.mesh.links(&host.cx);
+        let fed = |row: &LinkRow| !row.sends_to_us && row.node == Some(NodeId(6));
+        assert!(!rows.iter().any(fed), "it is fed no longer");
+    }
+}
+
+#[test]
+fn a_tenth_may_die_at_once() {
+    let mut world = World::new(11, 4, 4);
+    for _ in 0..30 {
+        world.join(3);
+        world.run(Duration::from_millis(120));
+    }
+    world.run(SECOND * 12);
+    for dead in [3, 14, 25] {
+        world.kill_silently(dead);
+    }
+    world.run(SECOND * 10);
+    check(&world, 12, 11);
+    let sum =
+        |of: fn(Stats) -> u64| -> u64 { world.hosts.iter().map(|h| of(h.mesh.stats())).sum() };
+    let (wasted, got) = (sum(|s| s.bytes_wasted), sum(|s| s.bytes_received));
+    println!("{wasted} of {got} bytes came twice; {} pulls", sum(|s| s.pulls));
+    assert!(wasted * 10 < got, "{wasted} bytes of {got} came twice");
+}
+
 /// Joins, silent deaths, resets and leaves at random, one at a time.
 fn walk(seed: u64) {
     let mut rng = Rng::new(seed);
     let mut world = grown(seed, 8);
+    world.block_bytes = 6_000;
     world.run(SECOND * 2);
     for _ in 0..6 {
-        let alive: Vec<usize> =
-            (1..world.hosts.len()).filter(|i| !world.hosts[*i].dead && !world.hosts[*i].left).collect();
+        let alive: Vec<usize> = (1..world.hosts.len())
+            .filter(|i| !world.hosts[*i].dead && !world.hosts[*i].left)
+            .collect();
         let any = alive[usize::try_from(rng.below(alive.len() as u64)).unwrap()];
         match rng.below(5) {
             0 if alive.len() > 5 => world.kill(any),

@@ -184,12 +184,11 @@ impl Member {
             let same = |(node, subscribe): &&mut (NodeId, Subscribe)| {
                 (*node, subscribe.first, subscribe.instead) == (asked.node, first, lost)
             };
-            match messages.iter_mut().find(same) {
-                Some((_, subscribe)) => subscribe.stripes.push((stripe, offset)),
-                None => {
-                    let stripes = vec![(stripe, offset)];
-                    messages.push((asked.node, Subscribe { stripes, first, instead: lost }));
-                }
+            if let Some((_, subscribe)) = messages.iter_mut().find(same) {
+                subscribe.stripes.push((stripe, offset));
+            } else {
+                let stripes = vec![(stripe, offset)];
+                messages.push((asked.node, Subscribe { stripes, first, instead: lost }));
             }
         }
         for (node, subscribe) in messages {
@@ -482,9 +481,10 @@ impl Member {
             };
             self.intakes.iter().any(uses) || self.pulls.values().any(|pull| pull.to == Some(*node))
         };
-        let idle = self.ups.iter().filter(|(node, up)| {
-            now.since(up.used) > limits::MESH_IDLE_MAX && !serves(node)
-        });
+        let idle = self
+            .ups
+            .iter()
+            .filter(|(node, up)| now.since(up.used) > limits::MESH_IDLE_MAX && !serves(node));
         let idle: Vec<(NodeId, Conn)> = idle.map(|(node, up)| (*node, up.conn)).collect();
         for (node, conn) in idle {
             self.ups.remove(&node);

@@ -10,7 +10,7 @@ use crate::base::limits;
 use crate::base::port::{Conn, Cx, End};
 use crate::base::time::{Mono, Wall};
 use crate::mesh::event::{Arrived, Event};
-use crate::mesh::store::{Held, Verdict};
+use crate::mesh::store::{Held, Part, Verdict};
 use crate::mesh::wire::{self, Message, NodeId, Stripes, Want};
 
 use super::Member;
@@ -44,7 +44,11 @@ pub(super) struct Reference {
 impl Reference {
     fn air_of(&self, seq: u64) -> Wall {
         let blocks = |count: u64| self.lasts * u32::try_from(count).unwrap_or(u32::MAX);
-        if seq >= self.seq { self.air + blocks(seq - self.seq) } else { self.air - blocks(self.seq - seq) }
+        if seq >= self.seq {
+            self.air + blocks(seq - self.seq)
+        } else {
+            self.air - blocks(self.seq - seq)
+        }
     }
 }
 
@@ -81,7 +85,8 @@ impl Member {
         if self.next.is_none() {
             let ahead = head.air.since(cx.now.wall).as_micros();
             let back = ahead.div_ceil(head.lasts.as_micros().max(1));
-            let back = u64::try_from(back).unwrap_or(u64::MAX).min(limits::WINDOW_BLOCKS_MAX as u64);
+            let back =
+                u64::try_from(back).unwrap_or(u64::MAX).min(limits::WINDOW_BLOCKS_MAX as u64);
             let over = u64::from(head.air + head.lasts <= cx.now.wall);
             let next = head.seq.saturating_sub(back) + over;
             (self.next, self.hub.store.floor) = (Some(next), next);
@@ -107,9 +112,8 @@ impl Member {
         let next = self.next.unwrap_or(0);
         let mut missing = Vec::new();
         for (seq, held) in self.hub.store.iter().filter(|(seq, _)| *seq >= next) {
-            let empty = |s: &usize| {
-                held.parts.get(*s).is_some_and(|p| !p.is_full() && p.writer.is_none())
-            };
+            let empty =
+                |s: &usize| held.parts.get(*s).is_some_and(|p| !p.is_full() && p.writer.is_none());
             missing.extend(stripes.iter().filter(empty).map(|s| (seq, s)));
         }
         for (seq, s) in missing {
@@ -124,7 +128,7 @@ impl Member {
         let mut late = Stripes::EMPTY;
         let (mut missing, mut resting) = (Vec::new(), Vec::new());
         for (seq, held) in self.hub.store.iter().filter(|(seq, _)| *seq >= next) {
-            for s in self.late_parts(cx.now.mono, held).iter() {
+            for s in Self::late_parts(cx.now.mono, held).iter() {
                 late.add(s);
                 match held.parts[s].writer {
                     Some(writer) => resting.push(writer),
@@ -148,7 +152,7 @@ impl Member {
         self.forget_pulls();
     }
 
-    fn late_parts(&self, now: Mono, held: &Held) -> Stripes {
+    fn late_parts(now: Mono, held: &Held) -> Stripes {
         let parts = held.parts.iter().enumerate().filter(|(_, part)| !part.is_full());
         let late = parts.filter(|(_, part)| now.since(part.moved) >= limits::MESH_LATE_AFTER);
         late.map(|(s, _)| s).collect()
@@ -190,13 +194,13 @@ impl Member {
             return Vec::new();
         };
         let all = 0..self.intakes.len();
-        let due = |seq: u64| match self.hub.store.iter().find(|(later, _)| *later > seq) {
-            Some((_, later)) => later.since.after(limits::MESH_LATE_AFTER),
-            None => {
-                let blocks = u32::try_from(seq.saturating_sub(reference.seq)).unwrap_or(u32::MAX);
-                let ahead = reference.lasts.saturating_mul(blocks);
-                reference.at.after(ahead + limits::MESH_LATE_AFTER)
+        let due = |seq: u64| {
+            if let Some((_, later)) = self.hub.store.iter().find(|(later, _)| *later > seq) {
+                return later.since.after(limits::MESH_LATE_AFTER);
             }
+            let blocks = u32::try_from(seq.saturating_sub(reference.seq)).unwrap_or(u32::MAX);
+            let ahead = reference.lasts.saturating_mul(blocks);
+            reference.at.after(ahead + limits::MESH_LATE_AFTER)
         };
         let most = limits::WINDOW_BLOCKS_MAX as u64;
         let end = (reference.seq + 2).min(next.saturating_add(most));
@@ -210,12 +214,13 @@ impl Member {
         let now = cx.now.mono;
         let mut left: Vec<(NodeId, Stripes, &'static str)> = Vec::new();
         for s in 0..self.intakes.len() {
-            let owed = |(seq, stripe): &&(u64, usize)| *stripe == s && *seq >= self.intakes[s].first;
-            let owes = missing.iter().any(|m| owed(&m));
+            let owed =
+                |(seq, stripe): &&(u64, usize)| *stripe == s && *seq >= self.intakes[s].first;
+            let lacks = missing.iter().any(|m| owed(&m));
             let intake = &mut self.intakes[s];
             let Some(parent) = intake.parent else { continue };
             let says = self.ups.get(&parent).is_some_and(|up| up.late.has(s));
-            if !owes {
+            if !lacks {
                 intake.stuck = None;
             } else if now.since(*intake.stuck.get_or_insert(now))
                 >= if says { OWES_MAX.1 } else { OWES_MAX.0 }
@@ -304,7 +309,7 @@ impl Member {
         };
         pull.to = None;
         let turn = pull.turn;
-        let full = |held: &Held| held.parts.get(s).is_none_or(|part| part.is_full());
+        let full = |held: &Held| held.parts.get(s).is_none_or(Part::is_full);
         if s >= self.intakes.len() || self.hub.store.get(seq).is_some_and(full) {
             return;
         }
