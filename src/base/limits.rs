@@ -243,6 +243,18 @@ pub const MESH_TICK_EVERY: Duration = Duration::from_millis(250);
 pub const MESH_LATE_AFTER: Duration = Duration::from_millis(750);
 /// How long a member waits for a parent that says that it is late itself.
 pub const MESH_PATIENCE_MAX: Duration = Duration::from_millis(2_500);
+/// How long a parent may owe bytes without saying that it is late.
+pub const MESH_OWES_MAX: Duration = Duration::from_millis(1_500);
+/// How long a parent may owe bytes that says so.
+pub const MESH_EXCUSED_MAX: Duration = Duration::from_secs(4);
+/// How long after a wrong stripe its sender may say that it was wrong there too.
+pub const MESH_VERDICT_MAX: Duration = Duration::from_millis(600);
+/// Senders of wrong bytes that a member remembers.
+pub const MESH_LIARS_MAX: usize = 16;
+/// Time for the answer to a subscription, dialling included.
+pub const MESH_ASK_PATIENCE: Duration = Duration::from_secs(2);
+/// After which everybody who refused a stripe may be asked again.
+pub const MESH_ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Time for the answer to a request for missing bytes.
 pub const MESH_PULL_PATIENCE: Duration = Duration::from_millis(750);
 /// Between two reports of a member.

@@ -8,7 +8,7 @@
 //! | | subscribes, a slot is free | served |
 //! | | subscribes, no slot is free, but the plan names it | waiting, without a slot |
 //! | | subscribes otherwise | refused |
-//! | waiting | the plan's first block is here | served, in the slot of one that the plan does not name |
+//! | waiting | the plan's first block is here | served, in the slot of one not in the plan |
 //! | served | releases its last stripe | guest |
 //!
 //! A stripe is sent as it arrives (cut-through), in pieces that are there already: a stripe that

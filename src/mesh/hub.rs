@@ -106,8 +106,7 @@ impl Hub {
         self.events.push_back(Event::Nonsense { address, why });
     }
 
-    /// Ends a link and forgets what hangs on it. The next [`crate::base::port::Input::Closed`] finds
-    /// nothing.
+    /// Ends a link and forgets what hangs on it; the end of its connection then finds nothing.
     pub(super) fn drop_link(&mut self, cx: &mut Cx, conn: Conn, end: End) {
         if let Some(link) = self.links.close(cx, conn, end) {
             self.count(link.sent, link.received);

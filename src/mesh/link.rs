@@ -1,6 +1,6 @@
-//! Links: the TCP connections between two nodes of a mesh. Frames in and out, the hello of both ends,
-//! signs of life, and bounds on everything. What a message means is not known here; the root and the
-//! member call this and are told [`News`].
+//! Links: the TCP connections between two nodes of a mesh. Frames in and out, the hello of both
+//! ends, signs of life, and bounds on everything. What a message means is not known here; the root
+//! and the member call this and are told [`News`].
 //!
 //! | link | told | becomes |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | undecided | put | its bytes go into a blob, or nowhere |
 //! | up | 3 beats missed, nothing taken for 3 s, 60 payloads queued | lost |
 //!
-//! A head is read exactly: no byte behind it is taken from the socket before its owner has said where
-//! that belongs.
+//! A head is read exactly: no byte behind it is taken from the socket before its owner has said
+//! where that belongs.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -11,8 +11,8 @@
 //! | | gone, silent, another run | waiting; links, heirs and helpers go on without a root |
 //! | any | [`Member::leave`] | leaving: children are told and served for 2 s at most |
 //!
-//! `intake` has the parents and what becomes of a stripe without one; `repair` finds what is late or
-//! wrong, and hands complete blocks up in order.
+//! `intake` has the parents and what becomes of a stripe without one; `repair` finds what is late
+//! or wrong, and hands complete blocks up in order.
 
 mod intake;
 mod repair;

@@ -5,19 +5,19 @@
 //! * [`wire`]: the bytes between nodes, to values and back.
 //! * [`planner`]: who takes which stripe from whom; pure, run by the root of a mesh.
 //! * `link`, `store`, `feed`, `hub`: what every node has: connections, blocks by stripe, children.
-//! * `root` and `member`: the two kinds of node. [`Mesh`] is either, as the node of a channel sees it.
+//! * `root` and `member`: the two kinds of node. [`Mesh`] is either, as a node sees it.
 //!
 //! Words: the *root* is the node whose channel does not come from the mesh; every other node is a
 //! *member*; a *slot* is one child connection; a *stripe* is one of the K parts of each block; a
-//! *unit* is one stripe sent to one child; an *heir* is the parent that a member takes when this one
-//! is lost, fixed in advance; a *helper* is a node elsewhere in the trees that is asked for bytes
-//! that are late.
+//! *unit* is one stripe sent to one child; an *heir* is the parent that a member takes when this
+//! one is lost, fixed in advance; a *helper* is a node elsewhere in the trees that is asked for
+//! bytes that are late.
 //!
 //! # How a stripe travels
 //! Each head announces only bytes that its sender has: a stripe that is on its way in goes on in
 //! pieces, so a parent that waits for the rest of one stripe still sends others, beats and answers
-//! over the same link. A link has a queue of limited bytes; what a slow child has not been sent is no
-//! queue but its place in the blocks that are kept.
+//! over the same link. A link has a queue of limited bytes; what a slow child has not been sent is
+//! no queue but its place in the blocks that are kept.
 
 mod event;
 mod feed;
@@ -157,7 +157,7 @@ impl Mesh {
         self.hub_mut().store.retire(blob);
     }
 
-    /// Leaves; [`Event::Left`] follows, for a member when its children have moved or 2 s have passed.
+    /// Leaves; [`Event::Left`] follows, for a member when its children have moved or after 2 s.
     pub fn leave(&mut self, cx: &mut Cx) {
         either!(self, node => node.leave(cx));
     }

@@ -4,7 +4,7 @@
 //! | control link | told | becomes |
 //! |---|---|---|
 //! | up | a join with a port | proving: the port is dialled |
-//! | proving | the port said the right name, or did not within a second | placed, or denied and closed |
+//! | proving | the port said its name, or did not in a second | placed, or denied and closed |
 //! | placed | a report | the planner hears it |
 //! | | leaving | placed elsewhere by the planner while it still serves |
 //! | | gone | lost to the planner |

@@ -21,8 +21,8 @@ fn grown(seed: u64, members: usize) -> World {
     world
 }
 
-/// Every living member has everything since its first block, in order, up to the newest; nobody ever
-/// had more children than slots.
+/// Every living member has everything since its first block, in order, up to the newest; nobody
+/// ever had more children than slots.
 fn check(world: &World, least: usize, seed: u64) {
     let newest = world.hosts.iter().flat_map(|h| h.got.iter().copied()).max().unwrap_or(0);
     for (i, host) in world.hosts.iter().enumerate().skip(1) {
@@ -299,4 +299,29 @@ fn walk(seed: u64) {
 #[test]
 fn whatever_happens_one_at_a_time_nobody_misses_a_block() {
     (0..32).for_each(walk);
+}
+
+#[test]
+fn a_child_of_a_reset_parent_has_another_one_within_300_ms() {
+    let mut world = grown(13, 14);
+    world.run(SECOND * 14);
+    let dead = inner(&world);
+    let lost = NodeId(dead as u64 + 1);
+    world.kill(dead);
+    world.run(Duration::from_millis(300));
+    let fed = |host: &world::Host| {
+        let rows = host.mesh.links(&host.cx).into_iter().filter(|row| row.sends_to_us);
+        rows.fold(wire::Stripes::EMPTY, |all, row| {
+            assert_ne!(row.node, Some(lost));
+            all | row.stripes
+        })
+    };
+    for (i, host) in world.hosts.iter().enumerate().skip(1).filter(|(_, host)| !host.dead) {
+        assert_eq!(fed(host), wire::Stripes::first(4), "member {i}");
+    }
+}
+
+#[test]
+fn the_hash_of_no_bytes_is_known() {
+    assert_eq!(store::NOTHING_HASH, blake3::hash(b"").as_bytes());
 }

@@ -10,8 +10,6 @@
 //! | without | | asked at the next of: planned parent, heir, other parents, helpers |
 //! | | all have been asked | told to the root; asked anew a second later |
 
-use core::time::Duration;
-
 use std::net::SocketAddr;
 
 use crate::base::limits;
@@ -23,11 +21,6 @@ use crate::mesh::wire::{
 };
 
 use super::Member;
-
-/// Time for an answer to a subscription, dialling included.
-const ASK_PATIENCE: Duration = Duration::from_secs(2);
-/// After which everybody who refused may be asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A link that this end made.
 #[derive(Debug)]
@@ -322,7 +315,7 @@ impl Member {
             let found = known.into_iter().find(|node| self.ask(cx, s, *node, None));
             let intake = &mut self.intakes[s];
             if found.is_none() && intake.tried_at <= cx.now.mono {
-                intake.tried_at = cx.now.mono.after(ASK_AGAIN);
+                intake.tried_at = cx.now.mono.after(limits::MESH_ASK_AGAIN);
                 if let Some(parent) = intake.lost.or(intake.planned) {
                     self.losses.push(Loss { parent, stripes: Stripes::one(s), now: None });
                 }
@@ -456,7 +449,8 @@ impl Member {
         let now = cx.now.mono;
         let mut orphans = Stripes::EMPTY;
         for (s, intake) in self.intakes.iter_mut().enumerate() {
-            if let Some(asked) = intake.asked.filter(|a| now.since(a.since) > ASK_PATIENCE) {
+            let over = |a: &Asked| now.since(a.since) > limits::MESH_ASK_PATIENCE;
+            if let Some(asked) = intake.asked.filter(over) {
                 intake.asked = None;
                 intake.tried.push(asked.node);
             }

@@ -15,13 +15,6 @@ use crate::mesh::wire::{self, Message, NodeId, Stripes, Want};
 
 use super::Member;
 
-/// How long a parent may owe bytes without saying that it is late, and with saying so.
-const OWES_MAX: (Duration, Duration) = (Duration::from_millis(1_500), Duration::from_secs(4));
-/// How long after a wrong stripe its sender may say that it was wrong there too.
-const EXCUSE_MAX: Duration = Duration::from_millis(600);
-/// Senders of wrong bytes that are remembered.
-const LIARS_MAX: usize = 16;
-
 /// Bytes that were asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Pull {
@@ -223,12 +216,12 @@ impl Member {
             if !lacks {
                 intake.stuck = None;
             } else if now.since(*intake.stuck.get_or_insert(now))
-                >= if says { OWES_MAX.1 } else { OWES_MAX.0 }
+                >= if says { limits::MESH_EXCUSED_MAX } else { limits::MESH_OWES_MAX }
             {
                 left.push((parent, Stripes::one(s), "owes a stripe"));
             }
         }
-        let due = |(_, _, at): &(NodeId, usize, Mono)| now.since(*at) >= EXCUSE_MAX;
+        let due = |(_, _, at): &(NodeId, usize, Mono)| now.since(*at) >= limits::MESH_VERDICT_MAX;
         let (judged, open) = core::mem::take(&mut self.suspects).into_iter().partition(due);
         self.suspects = open;
         for (node, s, _) in judged {
@@ -244,7 +237,7 @@ impl Member {
     }
 
     fn note_liar(&mut self, node: NodeId) {
-        if !self.liars.contains(&node) && self.liars.len() < LIARS_MAX {
+        if !self.liars.contains(&node) && self.liars.len() < limits::MESH_LIARS_MAX {
             self.liars.push(node);
         }
     }

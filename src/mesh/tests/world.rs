@@ -1,5 +1,5 @@
-//! Nodes of a mesh in one process under virtual time: their connections, blobs and hashes. Bytes are
-//! real, so that hashes are; uplinks have a rate, links a delay. Decides nothing about nodes.
+//! Nodes of a mesh in one process under virtual time: their connections, blobs and hashes. Bytes
+//! are real, so that hashes are; uplinks have a rate, links a delay. Decides nothing about nodes.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
