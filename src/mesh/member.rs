@@ -88,8 +88,6 @@ pub(super) struct Member {
     liars: Vec<NodeId>,
     losses: Vec<Loss>,
     report_at: Mono,
-    /// Bytes sent by the last report, and the most a second that was seen.
-    goodput: (u64, Option<u64>),
     leaving: Option<Mono>,
 }
 
@@ -126,7 +124,6 @@ impl Member {
             liars: Vec::new(),
             losses: Vec::new(),
             report_at: now,
-            goodput: (0, None),
             leaving: None,
         };
         member.ask_root(cx);
@@ -403,10 +400,6 @@ impl Member {
         }
         let stats = self.hub.stats();
         if due {
-            let millis = u64::try_from(now.since(self.report_at).as_millis()).unwrap_or(u64::MAX);
-            let rate = (stats.bytes_sent - self.goodput.0) * 1_000 / millis.max(1);
-            self.goodput.0 = stats.bytes_sent;
-            self.goodput.1 = self.goodput.1.max(Some(rate).filter(|rate| *rate > 0));
             self.report_at = now;
         }
         let few = self.losses.len().min(limits::MESH_LOSSES_MAX);
