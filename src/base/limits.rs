@@ -205,6 +205,16 @@ pub const MESH_SETTLE_MAX: Duration = Duration::from_secs(3);
 pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
 /// Places mended with each event.
 pub const MESH_MENDS_MAX: usize = 4;
+/// The port of a root where a configuration names none.
+pub const MESH_PORT: u16 = 6061;
+/// Roots that a configuration may name.
+pub const MESH_ROOTS_MAX: usize = 8;
+/// The shortest and the longest time before its air time at which a block enters the mesh.
+pub const MESH_LEAD_MIN: Duration = Duration::from_millis(500);
+/// See [`MESH_LEAD_MIN`].
+pub const MESH_LEAD_MAX: Duration = Duration::from_secs(60);
+/// Bytes a second that a root may be told to spend outside its slots: 10 Gbit/s.
+pub const MESH_RESCUE_RATE_MAX: u64 = 1_250_000_000;
 
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");

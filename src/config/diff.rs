@@ -1,9 +1,10 @@
 //! What a reload changes: the plan for the log, and the configuration that is then in force. Not
 //! the reload itself; the daemon calls both, and brings the result about or keeps what it had.
 //!
-//! Keys that are live take their new values. The others (`role`, `source`, `[receive] listen`) keep
-//! their old ones until a restart, and the plan names them. A new role brings other tables with it,
-//! which make no sense without it: then everything but `[log]` waits with it.
+//! Keys that are live take their new values. The others (`role`, `source`, `[receive] listen`, most
+//! of `[mesh]`) keep their old ones until a restart, and the plan names them; so does a table that
+//! holds one and comes or goes. A new role brings other tables with it, which make no sense without
+//! it: then everything but `[log]` waits with it.
 
 use core::fmt;
 
@@ -12,7 +13,7 @@ use toml::Value;
 use crate::base::text::escaped;
 use crate::config::keys::{Key, header};
 use crate::config::print::{Rows, tables};
-use crate::config::{Config, Receive};
+use crate::config::{Config, Mesh, Receive};
 
 /// What differs between two configurations, in the order in which they are printed.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -70,7 +71,13 @@ pub fn apply(old: &Config, new: &Config) -> Config {
         (Some(old), Some(new)) => Some(Receive { listen: old.listen, period: new.period }),
         (old, _) => old.clone(),
     };
-    Config { source: old.source.clone(), receive, ..new.clone() }
+    let mesh = match (&old.mesh, &new.mesh) {
+        (Some(old), Some(new)) => {
+            Some(Mesh { members_max: new.members_max, rescue_rate: new.rescue_rate, ..old.clone() })
+        }
+        (old, _) => old.clone(),
+    };
+    Config { source: old.source.clone(), receive, mesh, ..new.clone() }
 }
 
 impl Plan {
