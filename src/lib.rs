@@ -14,9 +14,13 @@
 //!
 //! | role | sources | sinks |
 //! |---|---|---|
-//! | server | playout | tv, http |
-//! | relay | tv | tv, http |
-//! | client | tv | spool, http |
+//! | server | playout | tv, http, [`mesh`] (root, for the first channel) |
+//! | relay | tv or mesh | tv, http, mesh |
+//! | client | tv or mesh | spool, http, mesh |
+//!
+//! The relay trees are switched on by `[mesh]`. Still missing there: channels after the first, a
+//! relay as the root of a part of its own, the mesh under a tv server that knows nothing of it, and
+//! the trees on the control socket.
 //!
 //! # The channel is a function of the clock
 //! A position is computed, never counted: [`media::schedule::Schedule::at`] of the wall clock, from
@@ -57,7 +61,7 @@
 //! | base | ✓ | | | | | | | |
 //! | any `wire.rs` | ✓ | itself | | | | | | |
 //! | media, config | ✓ | | ✓ | config only | | | | |
-//! | machines (tv, http, control) | ✓ | own | ✓ | own section | own, `channel` | | | |
+//! | machines (tv, mesh, http, control) | ✓ | own | ✓ | own section | own, `channel` | | | |
 //! | node | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | | |
 //! | io | ✓ | | ✓ | ✓ | | | ✓ | |
 //! | daemon, flags, programs | ✓ | | ✓ | ✓ | | ✓ | ✓ | ✓ |
@@ -93,5 +97,6 @@ pub mod http;
 #[cfg(feature = "daemon")]
 pub mod io;
 pub mod media;
+pub mod mesh;
 pub mod node;
 pub mod tv;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use vidstreamd::base::limits;
 use vidstreamd::config::{
-    Allow, Config, Control, Durations, Environment, KEYS, Key, LogTarget, Place, Role, Source,
-    print,
+    Allow, Config, Control, Durations, Environment, KEYS, Key, LogTarget, Mesh, Place, Role,
+    Source, print,
 };
 
 /// As few as this would mean that the folder was not read.
@@ -127,8 +127,27 @@ fn the_samples_listen_on_this_machine_only() {
             config.tv.map(|tv| tv.listen),
             config.http.map(|http| http.listen),
             config.receive.map(|receive| receive.listen),
+            config.mesh.map(|mesh| mesh.listen),
         ];
         assert!(listeners.into_iter().flatten().all(|address| address.ip().is_loopback()));
+    }
+}
+
+#[test]
+fn the_mesh_of_a_sample_is_good_when_it_is_switched_on() {
+    for name in ["server.toml", "client.toml", "relay.toml"] {
+        let text = text(&format!("etc/{name}"));
+        let (before, block) = text.split_once("# [mesh]\n").unwrap_or_else(|| panic!("{name}"));
+        let (block, after) = block.split_once("\n\n").unwrap();
+        let block = block.replace("# ", "");
+        let config = Config::parse(&format!("{before}[mesh]\n{block}\n\n{after}"), &place(name));
+        let config = config.unwrap_or_else(|error| panic!("{error}"));
+        let mesh = config.mesh.unwrap();
+        let plain = Config::parse(&format!("{before}[mesh]\n\n{after}"), &place(name)).unwrap();
+        let examples = (mesh.advertise.clone(), mesh.roots.clone());
+        let defaults = plain.mesh.unwrap();
+        assert_eq!(mesh, Mesh { advertise: examples.0, roots: examples.1, ..defaults }, "{name}");
+        assert_eq!(mesh.roots.is_empty(), config.role == Role::Server);
     }
 }
 
@@ -177,6 +196,17 @@ fn the_manual_page_tells_every_key_with_its_default_and_what_needs_a_restart() {
     }
 }
 
+#[test]
+fn the_manual_page_tells_how_many_slots_each_role_has() {
+    let page = text("man/vidstreamd.toml.5");
+    let slots = KEYS.iter().find(|key| key.name == "slots").unwrap();
+    let [server, relay, client] =
+        [Role::Server, Role::Relay, Role::Client].map(Mesh::default_slots);
+    assert_eq!(relay, client);
+    let told = format!("Default {server} for a server, {relay} for others");
+    assert!(entry(&page, slots).unwrap().contains(&told), "the page lacks: {told}");
+}
+
 /// What the page says of a key: in the section of its table, up to the next key.
 fn entry<'a>(page: &'a str, key: &Key) -> Option<&'a str> {
     let header = match key.table {
@@ -194,7 +224,7 @@ fn the_examples_of_the_manual_page_are_good() {
     let page = text("man/vidstreamd.toml.5");
     let (_, examples) = page.split_once(".Sh EXAMPLES").unwrap();
     let blocks: Vec<_> = examples.split(".Bd -literal -offset indent\n").skip(1).collect();
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     for block in blocks {
         let example = block.split(".Ed").next().unwrap();
         let read = Config::parse(example, &place("example.toml"));

@@ -69,6 +69,8 @@ pub const HEADER_READS_MAX: u32 = 64;
 pub const MKV_INFO_BYTES_MAX: usize = 4_096;
 /// The longest head of a Matroska element: a 4-byte identifier and an 8-byte size.
 pub const MKV_HEAD_BYTES_MAX: usize = 12;
+/// Blocks that a channel has open before their time.
+pub const BLOCKS_AHEAD_MAX: usize = 64;
 /// Bytes read from the start of a block to tell what it is.
 pub const SNIFF_BYTES_MAX: usize = 512;
 /// Bytes of foreign text that a log line or a terminal is shown.
@@ -177,7 +179,111 @@ pub const CONTROL_CONNS_MAX: usize = 32;
 /// Time for a control command to arrive.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Stripes of a block; a set of them is 16 bits.
+pub const MESH_STRIPES_MAX: usize = 16;
+/// Members of one planner.
+pub const MESH_MEMBERS_MAX: usize = 65_536;
+/// Slots that a member may offer.
+pub const MESH_SLOTS_MAX: usize = 1_024;
+/// Ids in the path of a stripe, and so the depth of a tree.
+pub const MESH_DEPTH_MAX: usize = 2_048;
+/// Bytes of one frame, without the bytes of a stripe behind it.
+pub const MESH_FRAME_BYTES_MAX: usize = 32 << 10;
+/// Addresses that one answer names.
+pub const MESH_PEERS_MAX: usize = 64;
+/// Nodes that a member may ask for bytes that it misses.
+pub const MESH_HELPERS_MAX: usize = 4;
+/// Lost parents that one report names.
+pub const MESH_LOSSES_MAX: usize = 16;
+/// Bytes in the reason of a refusal.
+pub const MESH_REASON_BYTES_MAX: usize = 255;
+/// A member younger than this is a leaf while others can carry it.
+pub const MESH_YOUNG_MAX: Duration = Duration::from_secs(10);
+/// Between two rounds that even out what the members send.
+pub const MESH_BALANCE_EVERY: Duration = Duration::from_secs(30);
+/// How long a root that came back waits for the parents that its members name.
+pub const MESH_SETTLE_MAX: Duration = Duration::from_secs(3);
+/// Children that say within this that they lost one parent are believed.
+pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
+/// Time for both ends of a new link to say who they are.
+pub const MESH_HELLO_PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of the first frame of a link.
+pub const MESH_HELLO_BYTES_MAX: usize = 512;
+/// Between two signs of life on a link.
+pub const MESH_BEAT_EVERY: Duration = Duration::from_millis(500);
+/// Silence after which a link is lost: three missed beats.
+pub const MESH_SILENCE_MAX: Duration = Duration::from_millis(1_750);
+/// How long the other end of a link may take nothing of what is queued for it.
+pub const MESH_STALL_MAX: Duration = Duration::from_secs(3);
+/// Bytes queued on a link above which no more of a stripe is put on it.
+pub const MESH_QUEUED_BYTES_MAX: u64 = 256 << 10;
+/// Payloads queued on a link above which no more of a stripe is put on it.
+pub const MESH_PIECES_QUEUED_MAX: usize = 16;
+/// Payloads queued on a link at most.
+pub const MESH_PAYLOADS_MAX: usize = 60;
+/// Bytes of a stripe that are worth a head of their own while the rest is still to come.
+pub const MESH_PIECE_BYTES_MIN: u64 = 16 << 10;
+/// Bytes of a stripe behind one head.
+pub const MESH_PIECE_BYTES_MAX: u64 = 128 << 10;
+/// Blocks that a node of the mesh keeps or receives at once.
+pub const MESH_BLOCKS_MAX: usize = 64;
+/// How far ahead of the newest complete block a block may be numbered.
+pub const MESH_AHEAD_MAX: u64 = 1_024;
+/// Links that others may have made to a node, beside its slots.
+pub const MESH_GUESTS_MAX: usize = 64;
+/// Bytes that one guest may have asked for and not got: so many requests.
+pub const MESH_WANTS_MAX: usize = 64;
+/// Links that a member makes to others.
+pub const MESH_UPSTREAMS_MAX: usize = 48;
+/// Roots whose links wait for the proof of their port.
+pub const MESH_PROOFS_MAX: usize = 256;
+/// Time for the proof of an advertised port.
+pub const MESH_PROOF_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks for what is late.
+pub const MESH_TICK_EVERY: Duration = Duration::from_millis(250);
+/// How long after it was expected a stripe is late.
+pub const MESH_LATE_AFTER: Duration = Duration::from_millis(750);
+/// How long a member waits for a parent that says that it is late itself.
+pub const MESH_PATIENCE_MAX: Duration = Duration::from_millis(2_500);
+/// How long a parent may owe bytes without saying that it is late.
+pub const MESH_OWES_MAX: Duration = Duration::from_millis(1_500);
+/// How long a parent may owe bytes that says so.
+pub const MESH_EXCUSED_MAX: Duration = Duration::from_secs(4);
+/// How long after a wrong stripe its sender may say that it was wrong there too.
+pub const MESH_VERDICT_MAX: Duration = Duration::from_millis(600);
+/// Senders of wrong bytes that a member remembers.
+pub const MESH_LIARS_MAX: usize = 16;
+/// Time for the answer to a subscription, dialling included.
+pub const MESH_ASK_PATIENCE: Duration = Duration::from_secs(2);
+/// After which everybody who refused a stripe may be asked again.
+pub const MESH_ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Time for the answer to a request for missing bytes.
+pub const MESH_PULL_PATIENCE: Duration = Duration::from_millis(750);
+/// Between two reports of a member.
+pub const MESH_REPORT_EVERY: Duration = Duration::from_secs(5);
+/// A member's first and longest wait before it asks a root again.
+pub const MESH_REJOIN_MIN: Duration = Duration::from_millis(200);
+/// See [`MESH_REJOIN_MIN`].
+pub const MESH_REJOIN_MAX: Duration = Duration::from_secs(10);
+/// How long a member that leaves serves its children.
+pub const MESH_LEAVE_MAX: Duration = Duration::from_secs(2);
+/// How long a link that carries nothing is kept.
+pub const MESH_IDLE_MAX: Duration = Duration::from_secs(10);
+/// Places mended with each event.
+pub const MESH_MENDS_MAX: usize = 4;
+/// The port of a root where a configuration names none.
+pub const MESH_PORT: u16 = 6061;
+/// Roots that a configuration may name.
+pub const MESH_ROOTS_MAX: usize = 8;
+/// The shortest and the longest time before its air time at which a block enters the mesh.
+pub const MESH_LEAD_MIN: Duration = Duration::from_millis(500);
+/// See [`MESH_LEAD_MIN`].
+pub const MESH_LEAD_MAX: Duration = Duration::from_secs(60);
+/// Bytes a second that a root may be told to spend outside its slots: 10 Gbit/s.
+pub const MESH_RESCUE_RATE_MAX: u64 = 1_250_000_000;
+
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
 const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");
 const _: () = assert!(TV_RETRY_MIN.as_millis() < TV_RETRY_MAX.as_millis(), "room for jitter");
+const _: () = assert!(8 * MESH_DEPTH_MAX < MESH_FRAME_BYTES_MAX, "a path fits a frame");

@@ -13,16 +13,15 @@
 //!   node's until [`Output::Release`]; what `io` still sends or stores of it lives on there.
 //! * Every connection has a timer or is being closed ([`Peer::timer`], checked by the node).
 
-use core::time::Duration;
-use std::collections::VecDeque;
+mod cx;
+
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use crate::base::arena::{Arena, Key};
-use crate::base::limits;
-use crate::base::rng::Rng;
-use crate::base::time::{Mono, Now, Wall};
-use crate::base::wheel::{Timer, Wheel};
+use crate::base::arena::Key;
+use crate::base::time::Wall;
+
+pub use cx::{Cx, Peer};
 
 /// A connection, whatever it carries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -95,6 +94,8 @@ pub enum Service {
     Http,
     /// The control socket.
     Control,
+    /// mesh: a link between two nodes.
+    Mesh,
 }
 
 impl Service {
@@ -108,6 +109,7 @@ impl Service {
             Self::TvCommand => "tv-command",
             Self::Http => "http",
             Self::Control => "control",
+            Self::Mesh => "mesh",
         }
     }
 }
@@ -149,7 +151,7 @@ pub struct Facts<'a> {
     pub len: u64,
     /// When it was last changed.
     pub modified: Wall,
-    /// Its first bytes, at most [`limits::SNIFF_BYTES_MAX`].
+    /// Its first bytes, at most [`crate::base::limits::SNIFF_BYTES_MAX`].
     pub head: &'a [u8],
 }
 
@@ -219,6 +221,13 @@ pub enum Input<'a> {
         conn: Conn,
         /// Why.
         why: Gone,
+    },
+    /// An [`Output::Hash`] is done.
+    Hashed {
+        /// What was hashed.
+        span: Span,
+        /// Its BLAKE3; none when the bytes are no longer there.
+        hash: Option<[u8; 32]>,
     },
     /// A datagram arrived.
     Datagram {
@@ -295,6 +304,14 @@ pub enum Output {
         /// Where to.
         into: Span,
     },
+    /// Hand up at most so many bytes at once from now on, so that a head can be read without what
+    /// follows it: that may belong into a blob.
+    Take {
+        /// Which.
+        conn: Conn,
+        /// The most, at least 1.
+        bytes: u32,
+    },
     /// Stop reading (`true`) or go on.
     Hold {
         /// Which.
@@ -338,6 +355,11 @@ pub enum Output {
         blob: Blob,
         /// Its length.
         len: u64,
+    },
+    /// Hash bytes of a blob; [`Input::Hashed`] follows.
+    Hash {
+        /// Which bytes.
+        span: Span,
     },
     /// The node has no more use for a blob.
     Release {
@@ -432,6 +454,16 @@ pub enum Why {
     Stall,
     /// control: the command has not come, or the answer is not taken.
     ControlPatience,
+    /// mesh: the other end has not said who it is.
+    MeshHello,
+    /// mesh: time for a sign of life on a link.
+    MeshBeat,
+    /// mesh: a node looks for what is late.
+    MeshTick,
+    /// mesh: time to ask a root (again).
+    MeshJoin,
+    /// mesh: a block that has arrived goes on the air.
+    MeshAir,
     /// A connection told to close has not.
     ClosePatience,
     /// A graceful stop has taken long enough.
@@ -445,152 +477,4 @@ pub struct Wake {
     pub why: Why,
     /// A connection's key, or a number that the machine chose.
     pub what: u64,
-}
-
-/// What the node knows of every connection.
-#[derive(Debug)]
-pub struct Peer {
-    /// Whose it is.
-    pub service: Service,
-    /// The other end; none on a Unix socket.
-    pub addr: Option<SocketAddr>,
-    /// Its one timer.
-    pub timer: Option<Timer>,
-    /// Whether it has been told to close.
-    pub closing: bool,
-    /// When it began.
-    pub since: Mono,
-}
-
-/// What every machine is lent while it handles something: the time, the way out, the timers, the
-/// arenas. The node owns it.
-#[derive(Debug)]
-pub struct Cx {
-    /// This turn's time.
-    pub now: Now,
-    /// What is to be done, in order.
-    pub out: VecDeque<Output>,
-    /// The one timer wheel.
-    pub wheel: Wheel<Wake>,
-    /// Jitter.
-    pub rng: Rng,
-    /// Every connection.
-    pub peers: Arena<Peer>,
-    /// Every blob.
-    pub blobs: Arena<()>,
-}
-
-impl Cx {
-    /// Empty, at a time, with the seed of all its jitter.
-    #[must_use]
-    pub fn new(now: Now, seed: u64) -> Self {
-        Self {
-            now,
-            out: VecDeque::new(),
-            wheel: Wheel::new(now.mono),
-            rng: Rng::new(seed),
-            peers: Arena::new(limits::CONNS_MAX),
-            blobs: Arena::new(limits::BLOBS_MAX),
-        }
-    }
-
-    /// Takes the connection of this [`Input::Incoming`]; it must answer within `patience`.
-    pub fn accept(
-        &mut self,
-        service: Service,
-        addr: Option<SocketAddr>,
-        (why, patience): (Why, Duration),
-    ) -> Option<Conn> {
-        let conn = self.enter(service, addr)?;
-        self.out.push_back(Output::Accept { conn });
-        self.arm(conn, why, patience);
-        Some(conn)
-    }
-
-    /// Dials; the connection must stand within `patience`.
-    pub fn dial(
-        &mut self,
-        service: Service,
-        (to, from): (SocketAddr, Option<IpAddr>),
-        (why, patience): (Why, Duration),
-    ) -> Option<Conn> {
-        let conn = self.enter(service, Some(to))?;
-        self.out.push_back(Output::Dial { conn, to, from });
-        self.arm(conn, why, patience);
-        Some(conn)
-    }
-
-    fn enter(&mut self, service: Service, addr: Option<SocketAddr>) -> Option<Conn> {
-        let since = self.now.mono;
-        let peer = Peer { service, addr, timer: None, closing: false, since };
-        self.peers.insert(peer).map(Conn)
-    }
-
-    /// Sets a connection's one timer, in place of the one it had.
-    pub fn arm(&mut self, conn: Conn, why: Why, after: Duration) {
-        let Some(peer) = self.peers.get_mut(conn.0).filter(|p| !p.closing) else { return };
-        if let Some(old) = peer.timer.take() {
-            self.wheel.cancel(old);
-        }
-        let wake = Wake { why, what: conn.0.to_bits() };
-        peer.timer = Some(self.wheel.insert(self.now.mono.after(after), wake));
-    }
-
-    /// Sets a timer that belongs to no connection.
-    pub fn wake(&mut self, why: Why, what: u64, after: Duration) -> Timer {
-        self.wheel.insert(self.now.mono.after(after), Wake { why, what })
-    }
-
-    /// Queues bytes on a connection that is not being closed.
-    pub fn send(&mut self, conn: Conn, payload: Payload) {
-        if self.is_open(conn) {
-            self.out.push_back(Output::Send { conn, payload });
-        }
-    }
-
-    /// Half-closes a connection after what is queued.
-    pub fn finish(&mut self, conn: Conn) {
-        if self.is_open(conn) {
-            self.out.push_back(Output::Finish { conn });
-        }
-    }
-
-    /// Ends a connection; a flush that does not end is cut off by [`Why::ClosePatience`].
-    pub fn close(&mut self, conn: Conn, end: End) {
-        if !self.is_open(conn) {
-            return;
-        }
-        self.arm(conn, Why::ClosePatience, limits::DRAIN_MAX);
-        if let Some(peer) = self.peers.get_mut(conn.0) {
-            peer.closing = true;
-        }
-        self.out.push_back(Output::Close { conn, end });
-    }
-
-    /// Whether a connection is known and has not been told to close.
-    #[must_use]
-    pub fn is_open(&self, conn: Conn) -> bool {
-        self.peers.get(conn.0).is_some_and(|p| !p.closing)
-    }
-
-    /// Maps a library file.
-    pub fn open(&mut self, path: Rc<str>) -> Option<Blob> {
-        let blob = self.blobs.insert(()).map(Blob)?;
-        self.out.push_back(Output::Open { blob, path });
-        Some(blob)
-    }
-
-    /// Makes a blob to receive into.
-    pub fn create(&mut self, max: u64) -> Option<Blob> {
-        let blob = self.blobs.insert(()).map(Blob)?;
-        self.out.push_back(Output::Create { blob, max });
-        Some(blob)
-    }
-
-    /// Gives a blob up; a second time does nothing.
-    pub fn release(&mut self, blob: Blob) {
-        if self.blobs.remove(blob.0).is_some() {
-            self.out.push_back(Output::Release { blob });
-        }
-    }
 }

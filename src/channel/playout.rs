@@ -1,5 +1,6 @@
-//! The source of a server's channel: what the schedule says is on, opened one block ahead, put on
-//! the air at its time; the filler where a block is missing.
+//! The source of a server's channel: what the schedule says is on, opened one block ahead (or as
+//! far ahead as the relay trees want it), put on the air at its time; the filler where a block is
+//! missing.
 //!
 //! | state | told | becomes |
 //! |---|---|---|
@@ -16,6 +17,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::base::limits;
 use crate::base::port::{Blob, Cx, Facts, Why};
 use crate::base::time::Wall;
 use crate::base::wheel::Timer;
@@ -29,6 +31,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// What happened to a channel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
+    /// A block that will go on the air is open: for those who carry it ahead of its time. Told only
+    /// with a lead, in the order of the blocks, and not again if it is given up after all.
+    Ready(Rc<Block>),
     /// A block goes on the air now.
     Aired(Rc<Block>),
     /// The scheduled block could not be read; the filler stands in. Told once a run of such blocks.
@@ -82,6 +87,8 @@ struct Slot {
     blob: Option<Blob>,
     stage: Stage,
     due: bool,
+    /// It has been told of with [`Event::Ready`].
+    told: bool,
     /// Why the scheduled block is not there, once the filler is tried.
     missing: Option<String>,
     /// What is opened: a block of the scheduled movie, or of the filler.
@@ -102,6 +109,7 @@ impl Slot {
             blob: None,
             stage: Stage::Failed,
             due: false,
+            told: false,
             missing: None,
             facts: (0, Wall(0)),
         }
@@ -110,6 +118,33 @@ impl Slot {
     fn open(&mut self, cx: &mut Cx) {
         self.blob = cx.open(Rc::clone(&self.file));
         self.stage = if self.blob.is_some() { Stage::Opening } else { Stage::Failed };
+    }
+
+    /// Opens the filler's block in the scheduled one's place.
+    fn fill(&mut self, cx: &mut Cx, filler: Option<&Rc<Movie>>) {
+        let Some(filler) = filler else { return };
+        let index = filler_block(filler, self.position.seq);
+        let Some(file) = filler.path(index) else { return };
+        (self.movie, self.index, self.file) = (Rc::clone(filler), index, file);
+        self.open(cx);
+    }
+
+    /// The block that it will be on the air, once it is open.
+    fn block(&self) -> Option<Block> {
+        let (len, modified) = self.facts;
+        Some(Block {
+            seq: self.position.seq,
+            movie: Rc::clone(self.movie.name()),
+            index: self.index,
+            file: Rc::clone(&self.file),
+            blob: self.blob?,
+            len,
+            modified,
+            container: self.movie.container(),
+            starts_at: self.position.starts_at,
+            lasts: self.position.lasts,
+            replaced: self.missing.is_some(),
+        })
     }
 }
 
@@ -143,7 +178,10 @@ pub struct Playout {
     filler: Option<Rc<Movie>>,
     state: Option<State>,
     current: Option<Position>,
-    slot: Option<Slot>,
+    /// What is opened ahead, in the order in which it airs.
+    slots: VecDeque<Slot>,
+    /// How long before its time a block is open at the latest.
+    lead: Duration,
     timer: Option<Timer>,
     unscheduled: u64,
     stats: Stats,
@@ -160,12 +198,19 @@ impl Playout {
             filler,
             state: None,
             current: None,
-            slot: None,
+            slots: VecDeque::new(),
+            lead: Duration::ZERO,
             timer: None,
             unscheduled: 0,
             stats: Stats::default(),
             events: VecDeque::new(),
         }
+    }
+
+    /// Opens blocks at least so long before their time, and tells of each.
+    #[must_use]
+    pub fn with_lead(self, lead: Duration) -> Self {
+        Self { lead, ..self }
     }
 
     /// Another schedule from now on. What is on the air stays until its end when the new schedule
@@ -174,20 +219,17 @@ impl Playout {
         self.schedule = schedule;
         self.filler = filler;
         // What was opened may be another library's: all of it is opened anew.
-        let on_air = self.slot.as_ref().is_none_or(|slot| !slot.due);
-        self.drop_slot(cx);
+        let on_air = self.slots.front().is_none_or(|slot| !slot.due);
+        self.drop_slots(cx);
         let same = |p: &Position| self.schedule.position(p.seq).as_ref() == Some(p);
         self.current = self.current.take().filter(|p| on_air && same(p));
         self.turn(cx);
-        if let (Some(current), None) = (&self.current, &self.slot) {
-            let next = current.seq + 1;
-            self.prepare(cx, next);
-        }
+        self.look_ahead(cx);
     }
 
     /// Gives up every blob and timer. Nothing more comes of it.
     pub fn stop(&mut self, cx: &mut Cx) {
-        self.drop_slot(cx);
+        self.drop_slots(cx);
         self.current = None;
         if let Some(timer) = self.timer.take() {
             cx.wheel.cancel(timer);
@@ -243,7 +285,7 @@ impl Playout {
         if self.state != Some(state) {
             self.state = Some(state);
             self.current = None;
-            self.drop_slot(cx);
+            self.drop_slots(cx);
             self.events.push_back(event);
         }
     }
@@ -258,11 +300,11 @@ impl Playout {
     /// The schedule has come to this block.
     fn begin(&mut self, cx: &mut Cx, position: Position) {
         let seq = position.seq;
-        if self.slot.as_ref().is_none_or(|s| s.position != position) {
-            self.drop_slot(cx);
+        if self.slots.front().is_none_or(|s| s.position != position) {
+            self.drop_slots(cx);
             self.prepare(cx, seq);
         }
-        if let Some(slot) = &mut self.slot {
+        if let Some(slot) = self.slots.front_mut() {
             slot.due = true;
         }
         if let Some(last) = self.current.replace(position).filter(|last| last.seq + 1 != seq) {
@@ -271,50 +313,73 @@ impl Playout {
         self.settle(cx);
     }
 
-    /// Opens a block's file, if the schedule has a block of that number.
-    fn prepare(&mut self, cx: &mut Cx, seq: u64) {
-        self.slot = self.schedule.position(seq).map(Slot::new);
-        if let Some(slot) = &mut self.slot {
-            slot.open(cx);
+    /// Opens a block's file behind those that are open, if the schedule has a block of that number.
+    fn prepare(&mut self, cx: &mut Cx, seq: u64) -> bool {
+        let Some(mut slot) = self.schedule.position(seq).map(Slot::new) else { return false };
+        slot.open(cx);
+        self.slots.push_back(slot);
+        true
+    }
+
+    /// Opens what is to be open by now: the next block, and all whose lead begins before it ends.
+    fn look_ahead(&mut self, cx: &mut Cx) {
+        let Some(current) = &self.current else { return };
+        let after = self.slots.back().map_or(0, |last| last.position.seq + 1);
+        let mut next = after.max(current.seq + 1);
+        while self.wants_more(cx.now.wall + self.lead) && self.prepare(cx, next) {
+            next += 1;
         }
     }
 
-    /// Puts the slot's block on the air if it is due and ready, and prepares the next one.
+    fn wants_more(&self, until: Wall) -> bool {
+        let ahead = self.slots.iter().filter(|slot| !slot.due).count();
+        let reached = self.slots.back().is_some_and(|slot| slot.position.starts_at > until);
+        ahead < limits::BLOCKS_AHEAD_MAX && (ahead == 0 || (!self.lead.is_zero() && !reached))
+    }
+
+    /// Puts the first slot's block on the air if it is due and ready, and looks ahead.
     fn settle(&mut self, cx: &mut Cx) {
-        let Some(slot) = self.slot.take_if(|s| s.due && s.stage != Stage::Opening) else { return };
-        let next = slot.position.seq + 1;
-        match slot.blob.filter(|_| slot.stage == Stage::Ready) {
-            Some(blob) => self.air(slot, blob),
-            None => self.skip(slot),
+        let ready = |slot: &Slot| slot.due && slot.stage != Stage::Opening;
+        if self.slots.front().is_some_and(ready) {
+            let slot = self.slots.pop_front().expect("it was just looked at");
+            match slot.blob.filter(|_| slot.stage == Stage::Ready) {
+                Some(_) => self.air(slot),
+                None => self.skip(slot),
+            }
+            self.look_ahead(cx);
         }
-        self.prepare(cx, next);
+        self.tell_ready();
     }
 
-    fn air(&mut self, slot: Slot, blob: Blob) {
-        let Slot { position, missing, movie, index, file, facts: (len, modified), .. } = slot;
-        let replaced = missing.is_some();
+    /// Tells of the blocks that are open now, in their order.
+    fn tell_ready(&mut self) {
+        if self.lead.is_zero() {
+            return;
+        }
+        for slot in &mut self.slots {
+            match slot.stage {
+                Stage::Opening => break,
+                Stage::Ready if !slot.told => {
+                    slot.told = true;
+                    self.events.extend(slot.block().map(|block| Event::Ready(Rc::new(block))));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn air(&mut self, slot: Slot) {
+        let Some(block) = slot.block() else { return };
         self.stats.aired += 1;
-        self.stats.replaced += u64::from(replaced);
-        if let Some(why) = missing {
-            let (file, by) = (path(&position).to_string(), file.to_string());
+        self.stats.replaced += u64::from(block.replaced);
+        if let Some(why) = slot.missing {
+            let (file, by) = (path(&slot.position).to_string(), slot.file.to_string());
             self.depart(Event::Replaced { file, why, by });
         } else if self.unscheduled > 0 {
             self.events.push_back(Event::Recovered { blocks: self.unscheduled });
             self.unscheduled = 0;
         }
-        self.events.push_back(Event::Aired(Rc::new(Block {
-            seq: position.seq,
-            movie: Rc::clone(movie.name()),
-            index,
-            file,
-            blob,
-            len,
-            modified,
-            container: movie.container(),
-            starts_at: position.starts_at,
-            lasts: position.lasts,
-            replaced,
-        })));
+        self.events.push_back(Event::Aired(Rc::new(block)));
     }
 
     fn skip(&mut self, slot: Slot) {
@@ -333,7 +398,7 @@ impl Playout {
 
     /// A file that was asked for is open. `false`: it was not this channel's.
     pub fn opened(&mut self, cx: &mut Cx, blob: Blob, facts: Facts<'_>) -> bool {
-        let Some(slot) = self.slot.as_mut().filter(|s| s.blob == Some(blob)) else { return false };
+        let Some(slot) = self.slot_of(blob) else { return false };
         slot.stage = Stage::Ready;
         slot.facts = (facts.len, facts.modified);
         self.settle(cx);
@@ -342,24 +407,20 @@ impl Playout {
 
     /// A file that was asked for cannot be read. `false`: it was not this channel's.
     pub fn unreadable(&mut self, cx: &mut Cx, blob: Blob, why: &str) -> bool {
-        let Some(slot) = self.slot.as_mut().filter(|s| s.blob == Some(blob)) else { return false };
+        let filler = self.filler.clone();
+        let Some(slot) = self.slot_of(blob) else { return false };
         (slot.blob, slot.stage) = (None, Stage::Failed);
         cx.release(blob);
         if slot.missing.is_none() {
             slot.missing = Some(why.into());
-            self.fill(cx);
+            slot.fill(cx, filler.as_ref());
         }
         self.settle(cx);
         true
     }
 
-    /// Opens the filler in the slot's place.
-    fn fill(&mut self, cx: &mut Cx) {
-        let (Some(slot), Some(filler)) = (&mut self.slot, &self.filler) else { return };
-        let index = filler_block(filler, slot.position.seq);
-        let Some(file) = filler.path(index) else { return };
-        (slot.movie, slot.index, slot.file) = (Rc::clone(filler), index, file);
-        slot.open(cx);
+    fn slot_of(&mut self, blob: Blob) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.blob == Some(blob))
     }
 
     /// A block of this channel broke while it was sent; whoever took it out of the window says so.
@@ -369,17 +430,22 @@ impl Playout {
         if block.replaced {
             return;
         }
-        self.drop_slot(cx);
+        if self.lead.is_zero() {
+            // Whoever changed this file may have changed the next: it is looked at anew. What has
+            // been told of is others' by now.
+            self.drop_slots(cx);
+        }
         let missing = Some("it shrank or broke while on the air".to_owned());
-        self.slot = Some(Slot { due: true, missing, ..Slot::new(position) });
-        self.fill(cx);
+        let mut slot = Slot { due: true, told: true, missing, ..Slot::new(position) };
+        slot.fill(cx, self.filler.as_ref());
+        self.slots.push_front(slot);
         self.settle(cx);
     }
 
-    /// Blobs that it holds: the next block's.
+    /// Blobs that it holds: the next blocks'.
     #[must_use]
     pub fn blobs(&self) -> usize {
-        usize::from(self.slot.as_ref().is_some_and(|slot| slot.blob.is_some()))
+        self.slots.iter().filter(|slot| slot.blob.is_some()).count()
     }
 
     /// Timers that it holds.
@@ -388,8 +454,8 @@ impl Playout {
         usize::from(self.timer.is_some())
     }
 
-    fn drop_slot(&mut self, cx: &mut Cx) {
-        if let Some(blob) = self.slot.take().and_then(|s| s.blob) {
+    fn drop_slots(&mut self, cx: &mut Cx) {
+        for blob in self.slots.drain(..).filter_map(|slot| slot.blob) {
             cx.release(blob);
         }
     }

@@ -70,7 +70,7 @@ pub struct Spool {
 impl Spool {
     /// The store of a channel, with what it holds already (name and bytes). `keep` 0 keeps all.
     #[must_use]
-    pub fn new(channel: u8, keep: usize, held: impl IntoIterator<Item = (String, u64)>) -> Self {
+    pub fn new(channel: usize, keep: usize, held: impl IntoIterator<Item = (String, u64)>) -> Self {
         let channel = channel.to_string();
         let mut files = Vec::new();
         for (file, bytes) in held {

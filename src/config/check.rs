@@ -2,6 +2,8 @@
 //! then the tables against the role and against each other. Faults are noted and the check goes on,
 //! so that one run names them all; a value that is missing here has been reported.
 
+mod mesh;
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -63,8 +65,8 @@ const USES: &[Use] = &[
     Use {
         name: "source",
         roles: &[Role::Relay, Role::Client],
-        needed: true,
-        because: "a relay or client takes its channel from there, a server from its library",
+        needed: false,
+        because: mesh::WHO_TAKES,
     },
     Use {
         name: "library",
@@ -87,8 +89,8 @@ const USES: &[Use] = &[
     Use {
         name: "receive",
         roles: &[Role::Relay, Role::Client],
-        needed: true,
-        because: "the tv server of a source, and nobody else, dials back to it",
+        needed: false,
+        because: mesh::WHO_DIALS_BACK,
     },
     Use {
         name: "store",
@@ -119,6 +121,10 @@ impl Check<'_, '_> {
                 _ => {}
             }
         }
+        match role {
+            Role::Server => self.takes_from_nobody(raw),
+            Role::Relay | Role::Client => self.takes_from_somewhere(raw, role, role_at),
+        }
     }
 
     fn tables(&mut self, raw: &Raw, role: Role) -> Option<Config> {
@@ -131,6 +137,7 @@ impl Check<'_, '_> {
         let max_clients = max_clients(raw);
         let channels = self.channels(&raw.channel, max_clients);
         let receive = raw.receive.as_ref().map(|t| self.receive(t));
+        let mesh = raw.mesh.as_ref().map(|t| self.mesh(t, role));
         let store = raw.store.as_ref().map(|t| self.store(t));
         let http = raw.http.as_ref().map(|t| self.http(t));
         let control = raw.control.as_ref().map(|t| self.control(t, role));
@@ -142,6 +149,7 @@ impl Check<'_, '_> {
             channels: channels?,
             tv: all_good(tv)?,
             receive: all_good(receive)?,
+            mesh: all_good(mesh)?,
             store: all_good(store)?,
             http: all_good(http)?,
             control: all_good(control)?,

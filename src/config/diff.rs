@@ -1,9 +1,10 @@
 //! What a reload changes: the plan for the log, and the configuration that is then in force. Not
 //! the reload itself; the daemon calls both, and brings the result about or keeps what it had.
 //!
-//! Keys that are live take their new values. The others (`role`, `source`, `[receive] listen`) keep
-//! their old ones until a restart, and the plan names them. A new role brings other tables with it,
-//! which make no sense without it: then everything but `[log]` waits with it.
+//! Keys that are live take their new values. The others (`role`, `source`, `[receive] listen`, all
+//! of `[mesh]`) keep their old ones until a restart, and the plan names them; so does a table that
+//! holds one and comes or goes. A new role brings other tables with it, which make no sense without
+//! it: then everything but `[log]` waits with it.
 
 use core::fmt;
 
@@ -70,7 +71,8 @@ pub fn apply(old: &Config, new: &Config) -> Config {
         (Some(old), Some(new)) => Some(Receive { listen: old.listen, period: new.period }),
         (old, _) => old.clone(),
     };
-    Config { source: old.source.clone(), receive, ..new.clone() }
+    let (source, mesh) = (old.source.clone(), old.mesh.clone());
+    Config { source, receive, mesh, ..new.clone() }
 }
 
 impl Plan {

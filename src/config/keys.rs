@@ -50,15 +50,21 @@ pub enum Kind {
     Moment,
     /// Where a channel comes from.
     Source,
+    /// An address of ours as others dial it.
+    Advertised,
+    /// Roots of a mesh.
+    Roots,
 }
 
 /// The tables of a file, in the order in which they are printed; `channel` is a list of them.
 pub(super) const TABLES: &[&str] =
-    &["log", "library", "channel", "tv", "receive", "store", "http", "control"];
+    &["log", "library", "channel", "tv", "receive", "mesh", "store", "http", "control"];
 
 const SECONDS_2: &str = "2s";
 const BLOCK_LASTS: Kind = Kind::Span(limits::BLOCK_LASTS_MIN, limits::BLOCK_LASTS_MAX);
+const CHANNEL: Kind = Kind::Number(0, limits::CHANNELS_MAX as u64 - 1);
 const CONNS: Kind = Kind::Number(1, limits::CONNS_MAX as u64);
+const LEAD: Kind = Kind::Span(limits::MESH_LEAD_MIN, limits::MESH_LEAD_MAX);
 const MOVIE: Kind = Kind::Name(limits::MOVIE_NAME_BYTES_MAX);
 
 /// Every key, in the order in which they are printed.
@@ -70,7 +76,7 @@ pub const KEYS: &[Key] = &[
     key("library", "directory", Kind::Path),
     key("library", "block_duration", BLOCK_LASTS).or(SECONDS_2),
     key("library", "durations", Kind::Word(&["header", "nominal"])).or("header"),
-    key("channel", "number", Kind::Number(0, limits::CHANNELS_MAX as u64 - 1)),
+    key("channel", "number", CHANNEL),
     key("channel", "name", Kind::Name(limits::CHANNEL_NAME_BYTES_MAX)),
     key("channel", "playlist", Kind::Movies),
     key("channel", "repeat", Kind::Switch).or("true"),
@@ -85,6 +91,19 @@ pub const KEYS: &[Key] = &[
     key("tv", "join_pause", Kind::Span(Duration::ZERO, limits::TV_JOIN_PAUSE_MAX)).or("100ms"),
     key("receive", "listen", Kind::Listen).or("127.0.0.1:9091").restart(),
     key("receive", "period", BLOCK_LASTS).or(SECONDS_2),
+    key("mesh", "listen", Kind::Listen).or("127.0.0.1:6061").restart(),
+    key("mesh", "advertise", Kind::Advertised).restart(),
+    key("mesh", "slots", Kind::Number(0, limits::MESH_SLOTS_MAX as u64)).restart(),
+    key("mesh", "stripes", Kind::Number(1, limits::MESH_STRIPES_MAX as u64)).or("8").restart(),
+    key("mesh", "lead", LEAD).or("6s").restart(),
+    key("mesh", "members_max", Kind::Number(1, limits::MESH_MEMBERS_MAX as u64))
+        .or("10000")
+        .restart(),
+    key("mesh", "rescue_rate", Kind::Number(0, limits::MESH_RESCUE_RATE_MAX))
+        .or("1250000")
+        .restart(),
+    key("mesh", "roots", Kind::Roots).restart(),
+    key("mesh", "channel", CHANNEL).or("0").restart(),
     key("store", "directory", Kind::Path),
     key("store", "keep_blocks", Kind::Number(0, limits::KEEP_BLOCKS_MAX as u64)).or("900"),
     key("http", "listen", Kind::Listen).or("127.0.0.1:6080"),
@@ -159,6 +178,12 @@ impl fmt::Display for Kind {
                 "a date and time with its offset such as 2026-01-01T00:00:00Z, from 1970 to 2199",
             ),
             Self::Source => f.write_str("\"tv://HOST:PORT/CHANNEL\" with a channel from 0 to 9"),
+            Self::Advertised => f.write_str("a host and port such as \"node.example.org:6061\""),
+            Self::Roots => write!(
+                f,
+                "a list of 1 to {} hosts or hosts and ports such as \"tv.example.org:6061\"",
+                limits::MESH_ROOTS_MAX
+            ),
         }
     }
 }

@@ -43,7 +43,8 @@ pub use problem::{ConfigError, Problem, did_you_mean};
 pub struct Config {
     /// What this node is.
     pub role: Role,
-    /// Where the channel comes from; client and relay only.
+    /// The tv server that the channel comes from; client and relay only, which have this, roots of
+    /// a mesh, or both.
     pub source: Option<Source>,
     /// What is logged, and where to.
     pub log: Log,
@@ -53,8 +54,10 @@ pub struct Config {
     pub channels: Vec<Channel>,
     /// The tv server; server and relay.
     pub tv: Option<Tv>,
-    /// Where a tv server dials back to; client and relay.
+    /// Where a tv server dials back to; there when, and only when, [`Self::source`] is.
     pub receive: Option<Receive>,
+    /// The relay trees.
+    pub mesh: Option<Mesh>,
     /// Received blocks on disk; client only.
     pub store: Option<Store>,
     /// The HTTP server.
@@ -308,6 +311,46 @@ pub struct Receive {
     pub listen: SocketAddr,
     /// How far apart blocks are taken to be until that has been measured.
     pub period: Duration,
+}
+
+/// `[mesh]`: the relay trees. A host is a name or an address, an IPv6 address without its brackets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mesh {
+    /// Where children and members connect; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Host and port that others dial; none when that is the address this node is seen from, with
+    /// the port it listens on.
+    pub advertise: Option<(String, u16)>,
+    /// How many other nodes may connect to this one for blocks, 0 to
+    /// [`MESH_SLOTS_MAX`](limits::MESH_SLOTS_MAX).
+    pub slots: usize,
+    /// Into how many stripes blocks are cut where this node is the root, 1 to
+    /// [`MESH_STRIPES_MAX`](limits::MESH_STRIPES_MAX).
+    pub stripes: usize,
+    /// How long before its air time a server's block enters the mesh.
+    pub lead: Duration,
+    /// Members that this node takes where it is the root.
+    pub members_max: usize,
+    /// Bytes a second that this node, where it is the root, sends to members that miss some,
+    /// outside its slots.
+    pub rescue_rate: u64,
+    /// Hosts and ports of roots in order of preference; empty for a server, and perhaps for others
+    /// that have a source.
+    pub roots: Vec<(String, u16)>,
+    /// Which channel of the roots is taken; 0 when there are none.
+    pub channel: usize,
+}
+
+impl Mesh {
+    /// How many may connect when the configuration does not say: a server feeds the first level,
+    /// the others about as many as keep the trees flat and everybody's upload small.
+    #[must_use]
+    pub fn default_slots(role: Role) -> usize {
+        match role {
+            Role::Server => 8,
+            Role::Relay | Role::Client => 4,
+        }
+    }
 }
 
 /// `[store]`: received blocks on disk.

@@ -6,7 +6,7 @@ use toml::value::Datetime;
 
 use crate::config::keys::{Key, header, named};
 use crate::config::value::{moment_text, word_of};
-use crate::config::{Allow, Channel, Config, Http, Library, Log, Receive, Source, Store, Tv};
+use crate::config::{Allow, Channel, Config, Http, Library, Log, Mesh, Receive, Source, Store, Tv};
 
 /// The whole configuration as TOML.
 #[must_use]
@@ -40,6 +40,7 @@ pub(super) fn tables(config: &Config) -> Vec<Rows> {
     tables.extend(config.channels.iter().map(channel));
     tables.extend(config.tv.as_ref().map(tv));
     tables.extend(config.receive.as_ref().map(receive));
+    tables.extend(config.mesh.as_ref().map(mesh));
     tables.extend(config.store.as_ref().map(store));
     tables.extend(config.http.as_ref().map(http));
     let control = config.control.as_ref();
@@ -70,9 +71,11 @@ fn top(config: &Config) -> Rows {
 }
 
 fn url(source: &Source) -> String {
-    let host = &source.host;
-    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    format!("tv://{host}:{}/{}", source.port, source.channel)
+    format!("tv://{}/{}", host_port(&source.host, source.port), source.channel)
+}
+
+fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn log(log: &Log) -> Rows {
@@ -114,6 +117,23 @@ fn receive(receive: &Receive) -> Rows {
     Rows::of("receive")
         .with("listen", receive.listen.to_string())
         .with("period", span(receive.period))
+}
+
+/// Without roots there is no channel of theirs, and a server may name neither.
+fn mesh(mesh: &Mesh) -> Rows {
+    let peer = |(host, port): &(String, u16)| host_port(host, *port);
+    let roots: Vec<_> = mesh.roots.iter().map(peer).collect();
+    let channel = (!roots.is_empty()).then(|| count(mesh.channel));
+    Rows::of("mesh")
+        .with("listen", mesh.listen.to_string())
+        .maybe("advertise", mesh.advertise.as_ref().map(peer))
+        .with("slots", count(mesh.slots))
+        .with("stripes", count(mesh.stripes))
+        .with("lead", span(mesh.lead))
+        .with("members_max", count(mesh.members_max))
+        .with("rescue_rate", i64::try_from(mesh.rescue_rate).unwrap_or(i64::MAX))
+        .maybe("roots", channel.is_some().then_some(roots))
+        .maybe("channel", channel)
 }
 
 fn store(store: &Store) -> Rows {

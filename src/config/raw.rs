@@ -32,6 +32,7 @@ pub(super) struct Raw {
     pub(super) channel: Vec<Table<RawChannel>>,
     pub(super) tv: Option<Table<RawTv>>,
     pub(super) receive: Option<Table<RawReceive>>,
+    pub(super) mesh: Option<Table<RawMesh>>,
     pub(super) store: Option<Table<RawStore>>,
     pub(super) http: Option<Table<RawHttp>>,
     pub(super) control: Option<Table<RawControl>>,
@@ -129,6 +130,20 @@ pub(super) struct RawReceive {
 
 #[derive(Clone, Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawMesh {
+    pub(super) listen: Given<String>,
+    pub(super) advertise: Given<String>,
+    pub(super) slots: Given<i64>,
+    pub(super) stripes: Given<i64>,
+    pub(super) lead: Given<String>,
+    pub(super) members_max: Given<i64>,
+    pub(super) rescue_rate: Given<i64>,
+    pub(super) roots: Given<Texts>,
+    pub(super) channel: Given<i64>,
+}
+
+#[derive(Clone, Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawStore {
     pub(super) directory: Given<String>,
     pub(super) keep_blocks: Given<i64>,
@@ -196,6 +211,7 @@ impl Raw {
             "channel" => self.channel = many("channel", at, value, r),
             "tv" => self.tv = Some(one("tv", at, value, r)),
             "receive" => self.receive = Some(one("receive", at, value, r)),
+            "mesh" => self.mesh = Some(one("mesh", at, value, r)),
             "store" => self.store = Some(one("store", at, value, r)),
             "http" => self.http = Some(one("http", at, value, r)),
             "control" => self.control = Some(one("control", at, value, r)),
@@ -337,6 +353,7 @@ mod tests {
         assert_eq!(names::<RawChannel>(), keys_of("channel"));
         assert_eq!(names::<RawTv>(), keys_of("tv"));
         assert_eq!(names::<RawReceive>(), keys_of("receive"));
+        assert_eq!(names::<RawMesh>(), keys_of("mesh"));
         assert_eq!(names::<RawStore>(), keys_of("store"));
         assert_eq!(names::<RawHttp>(), keys_of("http"));
         // serde names a single field without "one of".

@@ -11,6 +11,9 @@ use super::*;
 
 const SERVER: &str = include_str!("../../etc/server.toml");
 const CLIENT: &str = include_str!("../../etc/client.toml");
+const MEMBER: &str = "role = \"client\"\n[mesh]\nlisten = \"0.0.0.0:6061\"\n\
+     advertise = \"me.example.org:6061\"\nslots = 3\nlead = \"6s\"\nrescue_rate = 0\n\
+     roots = [\"tv.example.org\", \"[2001:db8::1]:7000\"]\nchannel = 12\n";
 
 fn place() -> Place {
     let environment = Environment { uid: 1000, ..Environment::default() };
@@ -27,6 +30,10 @@ fn server() -> Config {
 
 fn client() -> Config {
     read(CLIENT).unwrap()
+}
+
+fn member() -> Config {
+    read(MEMBER).unwrap()
 }
 
 // Any text.
@@ -77,13 +84,13 @@ proptest! {
 
     #[test]
     fn no_damage_to_a_file_is_too_much(
-        is_server in any::<bool>(),
+        file in proptest::sample::select(&[SERVER, CLIENT, MEMBER][..]),
         damage in proptest::collection::vec(
             (any::<prop::sample::Index>(), 0..20usize, word()),
             1..4,
         ),
     ) {
-        let mut text: Vec<char> = if is_server { SERVER } else { CLIENT }.chars().collect();
+        let mut text: Vec<char> = file.chars().collect();
         for (place, removed, inserted) in damage {
             let from = place.index(text.len() + 1);
             let to = (from + removed).min(text.len());
@@ -211,6 +218,39 @@ fn receive() -> impl Strategy<Value = Receive> {
     (address(9091), millis(100, 60_000)).prop_map(|(listen, period)| Receive { listen, period })
 }
 
+/// A host that one node can have: no random word is an address, no address one of many nodes.
+fn node() -> impl Strategy<Value = (String, u16)> {
+    let address = any::<[u16; 7]>()
+        .prop_map(|[a, b, c, d, e, f, g]| ipv6_text([0x2001, a, b, c, d, e, f, g]));
+    let host = prop_oneof!["[a-z][a-z0-9._-]{0,19}", "10\\.[1-9]\\.0\\.[1-9]", address];
+    (host, 1..=u16::MAX)
+}
+
+fn roots() -> impl Strategy<Value = Vec<(String, u16)>> {
+    let several = proptest::collection::btree_set(node(), 1..=limits::MESH_ROOTS_MAX);
+    let several = several.prop_map(|several| several.into_iter().collect::<Vec<_>>());
+    several.prop_shuffle()
+}
+
+/// `[mesh]` of a relay or client that takes its channel from roots.
+fn mesh() -> impl Strategy<Value = Mesh> {
+    let bounds = (1..=limits::MESH_MEMBERS_MAX, 0..=limits::MESH_RESCUE_RATE_MAX);
+    let ours = (address(6061), proptest::option::of(node()), 0..=limits::MESH_SLOTS_MAX);
+    let blocks = (1..=limits::MESH_STRIPES_MAX, millis(500, 60_000));
+    let theirs = (roots(), 0..limits::CHANNELS_MAX);
+    (ours, blocks, bounds, theirs).prop_map(|(ours, blocks, bounds, theirs)| Mesh {
+        listen: ours.0,
+        advertise: ours.1,
+        slots: ours.2,
+        stripes: blocks.0,
+        lead: blocks.1,
+        members_max: bounds.0,
+        rescue_rate: bounds.1,
+        roots: theirs.0,
+        channel: theirs.1,
+    })
+}
+
 fn store() -> impl Strategy<Value = Store> {
     (path(), 0..=limits::KEEP_BLOCKS_MAX)
         .prop_map(|(directory, keep_blocks)| Store { directory, keep_blocks })
@@ -222,19 +262,23 @@ fn config() -> impl Strategy<Value = Config> {
     let control = path().prop_map(|socket| Control { socket });
     let always = (word_value::<Role>(), log);
     let needed = (source(), library(), channels(), receive());
-    let maybe = (tv(), store(), http(), control, any::<[bool; 4]>());
+    let maybe = (tv(), store(), http(), control, mesh(), any::<[bool; 7]>());
     (always, needed, maybe).prop_map(|((role, log), needed, maybe)| {
         let (source, library, channels, receive) = needed;
-        let (tv, store, http, control, on) = maybe;
+        let (tv, store, http, control, mesh, on) = maybe;
         let server = role == Role::Server;
+        // A relay or client has a source, roots, or both.
+        let (has_source, has_roots) = (!server && on[4], !server && (on[5] || !on[4]));
+        let rootless = Mesh { roots: Vec::new(), channel: 0, ..mesh.clone() };
         Config {
             role,
-            source: (!server).then_some(source),
+            source: has_source.then_some(source),
             log,
             library: server.then_some(library),
             channels: if server { channels } else { Vec::new() },
             tv: (role != Role::Client && on[0]).then_some(tv),
-            receive: (!server).then_some(receive),
+            receive: has_source.then_some(receive),
+            mesh: if has_roots { Some(mesh) } else { on[6].then_some(rootless) },
             store: (role == Role::Client && on[1]).then_some(store),
             http: on[2].then_some(http),
             control: on[3].then_some(control),
@@ -332,6 +376,43 @@ fn what_needs_a_restart_keeps_its_old_value() {
 }
 
 #[test]
+fn a_member_stays_where_it_is_until_a_restart() {
+    let (old, mut new) = (member(), member());
+    let mesh = new.mesh.as_mut().unwrap();
+    mesh.slots = 5;
+    mesh.members_max = 20;
+    mesh.rescue_rate = 1;
+    mesh.roots.pop();
+    mesh.channel = 3;
+    assert_eq!(
+        plan(&old, &new).log_lines(),
+        [
+            "reload: [mesh] slots: 3 -> 5 needs a restart",
+            "reload: [mesh] members_max: 10000 -> 20 needs a restart",
+            "reload: [mesh] rescue_rate: 0 -> 1 needs a restart",
+            "reload: [mesh] roots: [\"tv.example.org:6061\", \"[2001:db8::1]:7000\"] -> \
+             [\"tv.example.org:6061\"] needs a restart",
+            "reload: [mesh] channel: 12 -> 3 needs a restart",
+        ]
+    );
+    let (now, old) = (apply(&old, &new).mesh.unwrap(), old.mesh.unwrap());
+    assert_eq!(now, old);
+}
+
+#[test]
+fn a_mesh_comes_and_goes_with_a_restart() {
+    let without = read(LEAST_SERVER).unwrap();
+    let with = read(&format!("{LEAST_SERVER}[mesh]\n")).unwrap();
+    assert_eq!(
+        plan(&without, &with).log_lines(),
+        ["reload: [mesh]: none -> listen 127.0.0.1:6061, slots 8, stripes 8, lead 6s, \
+          members_max 10000, rescue_rate 1250000 needs a restart"]
+    );
+    assert_eq!(apply(&without, &with), without);
+    assert_eq!(apply(&with, &without), with);
+}
+
+#[test]
 fn a_new_role_waits_with_all_that_it_brings() {
     let (old, mut new) = (server(), client());
     new.log.level = Level::Warn;
@@ -365,6 +446,37 @@ fn a_table_that_is_left_out_is_off() {
     assert_eq!(config.channels[0].max_clients, 64);
     assert_eq!(config.channels[0].epoch, Wall(0));
     assert!(config.channels[0].repeat);
+}
+
+#[test]
+fn a_mesh_has_more_slots_in_a_server_than_elsewhere() {
+    let server = read(&format!("{LEAST_SERVER}[mesh]\n")).unwrap().mesh.unwrap();
+    assert_eq!((server.slots, server.roots, server.channel), (8, Vec::new(), 0));
+    assert_eq!((server.stripes, server.lead), (8, Duration::from_secs(6)));
+    assert_eq!((server.members_max, server.rescue_rate), (10_000, 1_250_000));
+    for role in ["relay", "client"] {
+        let text = format!("role = \"{role}\"\n[mesh]\nroots = [\"a\"]\n");
+        let mesh = read(&text).unwrap().mesh.unwrap();
+        assert_eq!((mesh.slots, mesh.advertise), (4, None));
+        assert_eq!(mesh.roots, [("a".to_owned(), limits::MESH_PORT)]);
+    }
+}
+
+#[test]
+fn a_channel_comes_from_a_tv_server_or_roots_or_both() {
+    let (source, receive) = ("source = \"tv://a/1\"\n", "[receive]\n");
+    let (mesh, roots) = ("[mesh]\n", "[mesh]\nroots = [\"a\"]\n");
+    let file = |parts: [&str; 3]| read(&format!("role = \"relay\"\n{}", parts.concat()));
+    for good in [[source, receive, ""], [source, receive, mesh], [source, receive, roots]] {
+        let config = file(good).unwrap();
+        assert!(config.source.is_some() && config.receive.is_some());
+    }
+    let config = file(["", "", roots]).unwrap();
+    assert_eq!((config.source, config.receive), (None, None));
+    for bad in [["", "", ""], ["", "", mesh], ["", receive, mesh], ["", receive, roots]] {
+        assert_eq!(file(bad).unwrap_err().problems().len(), 1, "{bad:?}");
+    }
+    assert_eq!(file([source, "", roots]).unwrap_err().problems().len(), 1);
 }
 
 #[test]

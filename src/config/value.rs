@@ -135,7 +135,7 @@ pub(super) fn source(text: &str) -> Result<Source, Wrong> {
         _ => return Err(", because a command names the channel by one digit".to_owned()),
     };
     let (host, port) = split_host(host_port)?;
-    Ok(Source { host: checked_host(host)?, port: port_of(port)?, channel })
+    Ok(Source { host: checked_host(host)?, port: port_of(port, limits::TV_PORT)?, channel })
 }
 
 /// Host and port of `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`; the brackets stay.
@@ -171,12 +171,49 @@ fn checked_host(host: &str) -> Result<String, Wrong> {
     }
 }
 
-fn port_of(text: Option<&str>) -> Result<u16, Wrong> {
-    let Some(text) = text else { return Ok(limits::TV_PORT) };
+fn port_of(text: Option<&str>, default: u16) -> Result<u16, Wrong> {
+    let Some(text) = text else { return Ok(default) };
     match text.parse() {
         Ok(port @ 1..) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
         _ => Err(", with a port from 1 to 65535".to_owned()),
     }
+}
+
+/// `HOST:PORT`, as others dial this node.
+pub(super) fn advertised(text: &str) -> Result<(String, u16), Wrong> {
+    match node(text)? {
+        (host, port @ Some(_)) => Ok((host, port_of(port, limits::MESH_PORT)?)),
+        (_, None) => Err("; the port is missing".to_owned()),
+    }
+}
+
+/// `HOST` or `HOST:PORT` of a root.
+pub(super) fn root(text: &str) -> Result<(String, u16), Wrong> {
+    let (host, port) = node(text)?;
+    Ok((host, port_of(port, limits::MESH_PORT)?))
+}
+
+/// The host that one node can be dialled at, and the port if there is one.
+fn node(text: &str) -> Result<(String, Option<&str>), Wrong> {
+    if text.contains("://") {
+        return Err(", without a scheme".to_owned());
+    }
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Err(format!("; did you mean \"[{address}]:{}\"?", limits::MESH_PORT));
+    }
+    let (host, port) = split_host(text)?;
+    let host = checked_host(host)?;
+    match host.parse::<IpAddr>() {
+        Ok(address) if !is_of_one_node(address) => {
+            Err(format!(", because no single node is at {address}"))
+        }
+        _ => Ok((host, port)),
+    }
+}
+
+fn is_of_one_node(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || is_broadcast)
 }
 
 /// One entry of `callback_allow`.
@@ -276,6 +313,41 @@ mod tests {
         ] {
             let why = source(text).unwrap_err();
             assert!(why.contains(reason), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_root_has_a_host_and_perhaps_a_port() {
+        let is = |host: &str, port| Ok((host.to_owned(), port));
+        assert_eq!(root("tv.example.org"), is("tv.example.org", 6061));
+        assert_eq!(root("127.0.0.1:7000"), is("127.0.0.1", 7000));
+        assert_eq!(root("[2001:db8::1]"), is("2001:db8::1", 6061));
+        assert_eq!(root("[2001:db8::1]:1"), is("2001:db8::1", 1));
+        assert_eq!(advertised("[2001:db8::1]:65535"), is("2001:db8::1", 65535));
+        assert_eq!(advertised("a"), Err("; the port is missing".into()));
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_dialled_is_refused_with_a_reason() {
+        for (text, reason) in [
+            ("", "host is missing"),
+            (":6061", "host is missing"),
+            ("tv://a:6061/0", "scheme"),
+            ("a:0", "port"),
+            ("a:", "port"),
+            ("a:65536", "port"),
+            ("a:6061/0", "port"),
+            ("2001:db8::1", "did you mean \"[2001:db8::1]:6061\""),
+            ("[a]:6061", "no IPv6"),
+            ("a b:6061", "letters"),
+            ("0.0.0.0:6061", "no single node is at 0.0.0.0"),
+            ("[::]:6061", "no single node is at ::"),
+            ("224.0.0.1:6061", "no single node"),
+            ("255.255.255.255:6061", "no single node"),
+        ] {
+            for why in [root(text).unwrap_err(), advertised(text).unwrap_err()] {
+                assert!(why.contains(reason), "{text}: {why}");
+            }
         }
     }
 

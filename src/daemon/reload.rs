@@ -91,6 +91,8 @@ impl Daemon {
         let environment = Environment {
             attached: descriptors::attached(),
             source,
+            mesh: setup::mesh_address(&self.listening),
+            roots: self.node.roots().to_vec(),
             stored: stored.unwrap_or_default(),
         };
         let empty = Catalog::default();

@@ -144,12 +144,17 @@ fn line(text: &mut String, what: &str) {
     writeln!(text, "{what}").expect("a String takes every write");
 }
 
-/// The address that the name in `source` has now.
-fn resolve(source: &Source) -> Result<SocketAddr, Failure> {
-    let (host, port) = (source.host.as_str(), source.port);
+/// The addresses that the names of `[mesh] roots` have now.
+pub(super) fn roots(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
+    let roots = config.mesh.iter().flat_map(|mesh| &mesh.roots);
+    roots.map(|(host, port)| resolve("[mesh] roots", host, *port)).collect()
+}
+
+/// The address that a name in the configuration has now.
+fn resolve(key: &str, host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let refuse = |why: String| {
         let host = escaped(host.as_bytes());
-        Failure::new(exit::NOHOST, format!("source: {host}: {why}; write an address or correct it"))
+        Failure::new(exit::NOHOST, format!("{key}: {host}: {why}; write an address or correct it"))
     };
     let found = (host, port).to_socket_addrs().map_err(|e| refuse(e.to_string()))?;
     let mut found: Vec<_> = found.collect();
@@ -163,9 +168,10 @@ pub(super) fn wanted(config: &Config) -> Vec<(Service, Place)> {
     let tv = config.tv.as_ref().map(|tv| (Service::Tv, Place::Tcp(tv.listen)));
     let receive = config.receive.as_ref().map(|r| (Service::TvReceive, Place::Tcp(r.listen)));
     let http = config.http.as_ref().map(|http| (Service::Http, Place::Tcp(http.listen)));
+    let mesh = config.mesh.as_ref().map(|mesh| (Service::Mesh, Place::Tcp(mesh.listen)));
     let control = config.control.as_ref();
     let control = control.map(|c| (Service::Control, Place::Unix(c.socket.clone())));
-    [tv, receive, http, control].into_iter().flatten().collect()
+    [tv, receive, mesh, http, control].into_iter().flatten().collect()
 }
 
 /// Opens one listener.
@@ -230,14 +236,18 @@ impl Daemon {
         let mut signals = Signals::new().map_err(system("signals"))?;
         let (registry, interest) = (reactor.registry(), mio::Interest::READABLE);
         registry.register(&mut signals, SIGNALS, interest).map_err(system("signals"))?;
-        let source = config.source.as_ref().map(resolve).transpose()?;
+        let source = config.source.as_ref();
+        let source = source.map(|s| resolve("source", &s.host, s.port)).transpose()?;
+        let roots = roots(&config)?;
         let (spooler, stored) = store(&config)?.unzip();
         let listening = open_all(&mut reactor, &config)?;
         reactor.set_library(library_directory(&config)?);
         reactor.set_spooler(spooler);
         let log = Log::new(config.log.level, config.log.target, "vidstreamd", std::process::id());
         let attached = descriptors::attached();
-        let environment = Environment { attached, source, stored: stored.unwrap_or_default() };
+        let stored = stored.unwrap_or_default();
+        let mesh = mesh_address(&listening);
+        let environment = Environment { attached, source, mesh, roots, stored };
         let empty = Catalog::default();
         let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);
         let seed = now.mono.0 ^ u64::from(std::process::id()).rotate_left(32);
@@ -285,15 +295,16 @@ impl Daemon {
     /// What this process is, in a line.
     fn summary(&self, scan: Option<&Scan>) -> String {
         let (version, role) = (env!("CARGO_PKG_VERSION"), self.config.role.name());
-        let what = match (&self.config.source, scan) {
-            (Some(Source { host, port, channel }), _) => {
-                format!("channel {channel} of tv://{}:{port}", escaped(host.as_bytes()))
-            }
-            (None, scan) => {
-                let movies = scan.map_or(0, |scan| scan.catalog.movies().len());
-                let channels = self.config.channels.len();
-                format!("{} of {}", counted(channels, "channel"), counted(movies, "movie"))
-            }
+        let (source, mesh) = (self.config.source.as_ref(), self.config.mesh.as_ref());
+        let root = mesh.and_then(|mesh| mesh.roots.first().map(|root| (mesh.channel, root)));
+        let what = if let Some(Source { host, port, channel }) = source {
+            format!("channel {channel} of tv://{}:{port}", escaped(host.as_bytes()))
+        } else if let Some((channel, (host, port))) = root {
+            format!("channel {channel} of mesh://{}:{port}", escaped(host.as_bytes()))
+        } else {
+            let movies = scan.map_or(0, |scan| scan.catalog.movies().len());
+            let channels = self.config.channels.len();
+            format!("{} of {}", counted(channels, "channel"), counted(movies, "movie"))
         };
         format!("vidstreamd {version}, {role}, {what}")
     }
@@ -301,6 +312,14 @@ impl Daemon {
 
 fn counted(count: usize, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+/// Where the mesh port really is.
+pub(super) fn mesh_address(listening: &Listening) -> Option<SocketAddr> {
+    listening.iter().find_map(|(service, _, got)| match got {
+        Place::Tcp(addr) if *service == Service::Mesh => Some(*addr),
+        _ => None,
+    })
 }
 
 fn open_all(reactor: &mut Reactor, config: &Config) -> Result<Listening, Failure> {

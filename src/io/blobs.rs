@@ -24,6 +24,9 @@ use crate::base::limits;
 use crate::base::time::Wall;
 use crate::io::beneath::open_beneath;
 
+/// Bytes of a file that are read at once to be hashed.
+const HASH_BYTES: usize = 256 << 10;
+
 /// What tells whether a file is still the one that was mapped, and whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Identity {
@@ -147,6 +150,32 @@ impl Map {
         let most = limits::SNIFF_BYTES_MAX as u64;
         let head = self.with_bytes(0, most, <[u8]>::to_vec).unwrap_or_default();
         Ok(Found { len: self.len.get(), modified: now, head })
+    }
+
+    /// The BLAKE3 of some bytes: a received block's from memory, a file's by reading it again, as
+    /// its map must not be looked at. None when the file is not the mapped one any more.
+    pub(super) fn hash(
+        &self,
+        directory: Option<BorrowedFd<'_>>,
+        at: u64,
+        len: u64,
+    ) -> Option<[u8; 32]> {
+        let Some((identity, path)) = &self.file else {
+            return self.with_bytes(at, len, |bytes| *blake3::hash(bytes).as_bytes());
+        };
+        let file = open_file(directory?, Path::new(&**path)).ok()?;
+        let stat = fstat(&file).ok()?;
+        let same = Identity { device: stat.st_dev, inode: stat.st_ino } == *identity;
+        let mut hasher = blake3::Hasher::new();
+        let (mut at, mut left, mut buffer) = (at, len, vec![0; HASH_BYTES]);
+        while same && left > 0 {
+            let step = buffer.len().min(size(left));
+            file.read_exact_at(&mut buffer[..step], at).ok()?;
+            hasher.update(&buffer[..step]);
+            at += step as u64;
+            left -= step as u64;
+        }
+        same.then(|| *hasher.finalize().as_bytes())
     }
 
     /// Looks at bytes of a received block; nothing for a file's, which could fault.

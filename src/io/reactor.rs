@@ -19,7 +19,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::base::arena::{Key, Side};
 use crate::base::limits;
-use crate::base::port::{Blob, Conn, End, Facts, Gone, Input, Level, Service, StoreError};
+use crate::base::port::{Blob, Conn, End, Facts, Gone, Input, Level, Service, Span, StoreError};
 use crate::base::time::{Mono, Now, Wall};
 use crate::io::blobs::Map;
 use crate::io::datagram::Datagram;
@@ -51,6 +51,8 @@ pub enum Told {
     Unreadable(Blob, String),
     /// See [`Input::Faulted`].
     Faulted(Blob),
+    /// See [`Input::Hashed`].
+    Hashed(Span, Option<[u8; 32]>),
     /// See [`Input::Stored`].
     Stored(Rc<str>, Result<u64, StoreError>),
 }
@@ -70,6 +72,7 @@ impl Told {
             }
             Self::Unreadable(blob, why) => Input::Unreadable { blob: *blob, why },
             Self::Faulted(blob) => Input::Faulted { blob: *blob },
+            Self::Hashed(span, hash) => Input::Hashed { span: *span, hash: *hash },
             Self::Stored(name, result) => {
                 Input::Stored { name: Rc::clone(name), result: result.clone() }
             }

@@ -146,6 +146,8 @@ pub(super) struct Stream {
     queue: VecDeque<Chunk>,
     queued: u64,
     pub(super) directed: Option<Box<Directed>>,
+    /// The most bytes to hand up at once.
+    pub(super) take: u32,
     pub(super) readable: bool,
     pub(super) writable: bool,
     pub(super) connecting: bool,
@@ -166,6 +168,7 @@ impl Stream {
             queue: VecDeque::new(),
             queued: 0,
             directed: None,
+            take: u32::MAX,
             readable: false,
             writable: false,
             connecting,
@@ -199,9 +202,11 @@ impl Stream {
 
     /// One read, into the buffer or where the bytes were directed.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Got {
-        let result = match &self.directed {
-            Some(to) => to.into.read(&self.socket, to.at, to.end - to.at),
-            None => self.socket.read(buffer),
+        let result = if let Some(to) = &self.directed {
+            to.into.read(&self.socket, to.at, to.end - to.at)
+        } else {
+            let most = buffer.len().min(usize::try_from(self.take).unwrap_or(usize::MAX));
+            self.socket.read(&mut buffer[..most])
         };
         match result {
             Ok(0) => {

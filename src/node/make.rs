@@ -1,5 +1,6 @@
 //! The parts of a node as its configuration says. Used when a node is made and when it reloads.
 
+use core::time::Duration;
 use std::rc::Rc;
 
 use crate::base::time::Now;
@@ -13,10 +14,14 @@ use crate::node::{Channel, Environment};
 use crate::tv;
 
 pub(super) fn channels(config: &Config, catalog: &Catalog, now: Now) -> Vec<Channel> {
-    let mut channels: Vec<_> = config.channels.iter().map(|c| scheduled(c, catalog)).collect();
-    if let Some(source) = &config.source {
+    // The first channel is the one that the relay trees carry, ahead of its time.
+    let lead =
+        |number| config.mesh.as_ref().filter(|_| number == 0).map_or(Duration::ZERO, |m| m.lead);
+    let scheduled = |c: &config::Channel| scheduled(c, catalog, lead(c.number));
+    let mut channels: Vec<_> = config.channels.iter().map(scheduled).collect();
+    if let Some(name) = source_name(config) {
         channels.push(Channel {
-            name: format!("tv://{}:{}/{}", source.host, source.port, source.channel),
+            name,
             max_clients: config.tv.as_ref().map_or(0, |tv| tv.max_clients),
             window: Window::default(),
             playout: None,
@@ -27,13 +32,24 @@ pub(super) fn channels(config: &Config, catalog: &Catalog, now: Now) -> Vec<Chan
     channels
 }
 
-fn scheduled(config: &config::Channel, catalog: &Catalog) -> Channel {
+/// What a node that has no schedule calls the channel it takes.
+fn source_name(config: &Config) -> Option<String> {
+    if let Some(source) = &config.source {
+        return Some(format!("tv://{}:{}/{}", source.host, source.port, source.channel));
+    }
+    let mesh = config.mesh.as_ref()?;
+    let (host, port) = mesh.roots.first()?;
+    Some(format!("mesh://{host}:{port}/{}", mesh.channel))
+}
+
+fn scheduled(config: &config::Channel, catalog: &Catalog, lead: Duration) -> Channel {
     let (schedule, filler) = programme(config, catalog);
+    let playout = Playout::new(config.number, schedule, filler).with_lead(lead);
     Channel {
         name: config.name.clone(),
         max_clients: config.max_clients,
         window: Window::default(),
-        playout: Some(Playout::new(config.number, schedule, filler)),
+        playout: Some(playout),
         arrivals: (0, 0),
     }
 }
@@ -59,6 +75,9 @@ pub(super) fn client(config: &Config, environment: &Environment) -> Option<tv::c
 
 pub(super) fn spool(config: &Config, environment: &Environment) -> Option<Spool> {
     let store = config.store.as_ref()?;
-    let channel = config.source.as_ref().map_or(0, |s| s.channel);
+    let channel = match (&config.source, &config.mesh) {
+        (Some(source), _) => usize::from(source.channel),
+        (None, mesh) => mesh.as_ref().map_or(0, |mesh| mesh.channel),
+    };
     Some(Spool::new(channel, store.keep_blocks, environment.stored.iter().cloned()))
 }

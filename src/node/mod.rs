@@ -10,6 +10,8 @@ mod observe;
 mod reload;
 mod site;
 mod status;
+mod timers;
+mod trees;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,11 +19,8 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 
-use crate::base::arena::Key;
 use crate::base::limits;
-use crate::base::port::{
-    Blob, Conn, Cx, End, Facts, Gone, Input, Level, Output, Service, Wake, Why,
-};
+use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Input, Level, Output, Service, Why};
 use crate::base::status::Status;
 use crate::base::time::{Mono, Now};
 use crate::base::wheel::Timer;
@@ -32,6 +31,7 @@ use crate::channel::{Block, playout::State};
 use crate::config::Config;
 use crate::media::catalog::Catalog;
 use crate::media::sniff::{Container, sniff};
+use crate::node::trees::Trees;
 use crate::{control, http, tv};
 
 /// What a node is told of its surroundings at the start and at a reload.
@@ -41,6 +41,10 @@ pub struct Environment {
     pub attached: Vec<IpNet>,
     /// The source's address, looked up.
     pub source: Option<SocketAddr>,
+    /// Where this node's mesh port is.
+    pub mesh: Option<SocketAddr>,
+    /// The roots' addresses, looked up, best first.
+    pub roots: Vec<SocketAddr>,
     /// Files that the store holds already: name and bytes.
     pub stored: Vec<(String, u64)>,
 }
@@ -69,6 +73,7 @@ pub struct Node {
     spool: Option<Spool>,
     http: Option<http::server::Server>,
     control: Option<control::server::Server>,
+    trees: Option<Trees>,
     started: Now,
     turns: u64,
     reloads: u64,
@@ -112,6 +117,7 @@ impl Node {
             spool,
             http,
             control,
+            trees: None,
             started: now,
             turns: 0,
             reloads: 0,
@@ -128,6 +134,7 @@ impl Node {
         if let Some(tv) = &mut self.tv {
             tv.set_channels(&mut self.cx, &limits);
         }
+        self.start_trees();
         for playout in self.channels.iter_mut().filter_map(|c| c.playout.as_mut()) {
             playout.turn(&mut self.cx);
         }
@@ -144,14 +151,11 @@ impl Node {
             Input::Incoming { service, local, peer } => self.incoming(service, local, peer),
             Input::Connected { conn, .. } => self.connected(conn),
             Input::Data { conn, bytes } => self.data(conn, bytes),
-            Input::Filled { conn, upto, .. } => {
-                if let Some(client) = &mut self.client {
-                    client.filled(&mut self.cx, conn, upto);
-                }
-            }
+            Input::Filled { conn, upto, .. } => self.filled(conn, upto),
             Input::Ended { conn } => self.ended(conn),
             Input::Sent { conn, bytes, left } => self.sent(conn, bytes, left),
             Input::Closed { conn, why } => self.closed(conn, why),
+            Input::Hashed { span, hash } => self.mesh_hashed(span, hash),
             // No service of this configuration has a UDP socket yet.
             Input::Datagram { .. } => {}
             Input::Opened { blob, facts } => self.opened(blob, facts),
@@ -218,7 +222,19 @@ impl Node {
             Service::TvReceive => self.client.iter_mut().for_each(|c| c.incoming(cx, peer)),
             Service::Http => self.http.iter_mut().for_each(|http| http.incoming(cx, peer)),
             Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
+            Service::Mesh => self.mesh_incoming(peer),
             Service::TvCallback | Service::TvCommand => {}
+        }
+    }
+
+    fn filled(&mut self, conn: Conn, upto: u64) {
+        match self.service(conn) {
+            Some(Service::Mesh) => self.mesh_filled(conn, upto),
+            Some(_) => {
+                let cx = &mut self.cx;
+                self.client.iter_mut().for_each(|c| c.filled(cx, conn, upto));
+            }
+            None => {}
         }
     }
 
@@ -237,6 +253,7 @@ impl Node {
             Some(Service::Control) => {
                 self.control.iter_mut().for_each(|c| c.data(cx, conn, bytes));
             }
+            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.mesh.data(cx, conn, bytes)),
             // Nobody has anything to say on the others.
             _ => {}
         }
@@ -254,6 +271,7 @@ impl Node {
             }
             Some(Service::Http) => self.http.iter_mut().for_each(|h| h.ended(cx, conn)),
             Some(Service::Control) => self.control.iter_mut().for_each(|c| c.ended(cx, conn)),
+            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.mesh.ended(cx, conn)),
             None => {}
         }
     }
@@ -269,6 +287,7 @@ impl Node {
             Some(Service::Control) => {
                 self.control.iter_mut().for_each(|c| c.sent(cx, conn, left));
             }
+            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.mesh.sent(cx, conn, bytes)),
             _ => {}
         }
     }
@@ -288,6 +307,7 @@ impl Node {
             }
             Service::Http => self.http.iter_mut().for_each(|http| http.closed(conn)),
             Service::Control => self.control.iter_mut().for_each(|c| c.closed(conn)),
+            Service::Mesh => self.trees.iter_mut().for_each(|t| t.mesh.closed(cx, conn, why)),
         }
     }
 
@@ -295,14 +315,16 @@ impl Node {
         let cx = &mut self.cx;
         let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
         let _taken = playouts.any(|p| p.opened(cx, blob, facts))
-            || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts));
+            || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts))
+            || self.mesh_opened(blob, facts);
     }
 
     fn unreadable(&mut self, blob: Blob, why: &str) {
         let cx = &mut self.cx;
         let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
         let _taken = playouts.any(|p| p.unreadable(cx, blob, why))
-            || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why));
+            || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why))
+            || self.mesh_unreadable(blob);
     }
 
     fn faulted(&mut self, blob: Blob) {
@@ -318,56 +340,13 @@ impl Node {
         }
     }
 
-    fn wake(&mut self, wake: Wake) {
-        let Wake { why, what } = wake;
-        match why {
-            Why::BlockStart => {
-                let channel = usize::try_from(what).ok().and_then(|n| self.channels.get_mut(n));
-                let playout = channel.and_then(|c| c.playout.as_mut());
-                if let Some(playout) = playout {
-                    playout.turn(&mut self.cx);
-                }
-            }
-            Why::JoinPause | Why::CallbackRetry => {
-                let cx = &mut self.cx;
-                self.tv.iter_mut().for_each(|tv| tv.client_timeout(cx, what, why));
-            }
-            Why::Join | Why::Silent => {
-                let cx = &mut self.cx;
-                self.client.iter_mut().for_each(|c| c.timer(cx, why));
-            }
-            Why::DrainLimit => self.finish(),
-            _ => self.conn_timeout(Conn(Key::from_bits(what)), why),
-        }
-    }
-
-    fn conn_timeout(&mut self, conn: Conn, why: Why) {
-        let cx = &mut self.cx;
-        let Some(peer) = cx.peers.get_mut(conn.0) else { return };
-        peer.timer = None;
-        match (peer.service, why) {
-            (_, Why::ClosePatience) => {
-                cx.out.push_back(Output::Close { conn, end: End::Reset });
-            }
-            (Service::Tv | Service::TvCallback, _) => {
-                self.tv.iter_mut().for_each(|tv| tv.timeout(cx, conn, why));
-            }
-            (Service::TvReceive | Service::TvCommand, _) => {
-                self.client.iter_mut().for_each(|c| c.timeout(cx, conn, why));
-            }
-            (Service::Http, _) => self.http.iter_mut().for_each(|h| h.timeout(cx, conn, why)),
-            (Service::Control, _) => {
-                self.control.iter_mut().for_each(|c| c.timeout(cx, conn, why));
-            }
-        }
-    }
-
     /// Passes on what the machines say until none says anything more.
     fn settle(&mut self) {
         loop {
             let mut said = self.settle_channels();
             said |= self.settle_tv();
             said |= self.settle_client();
+            said |= self.settle_trees();
             said |= self.answer();
             if !said {
                 break;
@@ -399,7 +378,11 @@ impl Node {
         let name = &self.channels[number].name;
         self.lines.push_back(observe::playout(number, name, &event));
         match event {
-            playout::Event::Aired(block) => self.air(number, &block),
+            playout::Event::Ready(block) => self.lend(number, &block),
+            playout::Event::Aired(block) => {
+                self.air(number, &block);
+                self.lend(number, &block);
+            }
             playout::Event::Skipped { .. }
             | playout::Event::Waiting { .. }
             | playout::Event::Over => {
@@ -419,6 +402,7 @@ impl Node {
         if let Some(spool) = &mut self.spool {
             spool.block(&mut self.cx, block);
         }
+        self.take_back();
     }
 
     fn settle_tv(&mut self) -> bool {
@@ -509,12 +493,14 @@ impl Node {
         self.client.iter_mut().for_each(|c| c.leave(cx));
         self.http.iter_mut().for_each(|http| http.drain(cx));
         self.control.iter_mut().for_each(|c| c.drain(cx));
+        self.leave_trees();
     }
 
     fn is_drained(&self) -> bool {
         self.cx.peers.is_empty()
             && self.client.as_ref().is_none_or(|c| c.state() == tv::client::State::Over)
             && self.spool.as_ref().is_none_or(|s| !s.is_busy())
+            && self.trees.as_ref().is_none_or(Trees::is_over)
     }
 
     fn finish(&mut self) {
@@ -524,6 +510,7 @@ impl Node {
                 self.tv.iter_mut().for_each(|tv| tv.off_air(number));
                 channel.window.clear(&mut self.cx);
             }
+            self.take_back();
             self.stopping = Some(Stopping::Done);
             self.cx.out.push_back(Output::Done);
         }
@@ -543,6 +530,7 @@ impl Node {
         self.client.iter().for_each(|c| c.check_invariants(&self.cx));
         self.http.iter().for_each(|http| http.check_invariants(&self.cx));
         self.control.iter().for_each(|control| control.check_invariants(&self.cx));
+        self.trees.iter().for_each(|trees| trees.mesh.check_invariants(&self.cx));
         self.check_owners();
         true
     }
@@ -556,11 +544,13 @@ impl Node {
             + peers.filter(|(_, peer)| peer.timer.is_some()).count()
             + tv.map(tv::server::Server::timers).sum::<usize>()
             + playouts().map(Playout::timers).sum::<usize>()
-            + client.clone().map(tv::client::Client::timers).sum::<usize>();
+            + client.clone().map(tv::client::Client::timers).sum::<usize>()
+            + self.trees.iter().map(Trees::timers).sum::<usize>();
         assert_eq!(self.cx.wheel.len(), timers, "each timer has an owner");
         let blobs = self.channels.iter().map(|c| c.window.iter().count()).sum::<usize>()
             + playouts().map(Playout::blobs).sum::<usize>()
-            + client.map(tv::client::Client::blobs).sum::<usize>();
+            + client.map(tv::client::Client::blobs).sum::<usize>()
+            + self.trees.iter().map(Trees::blobs).sum::<usize>();
         assert_eq!(self.cx.blobs.len(), blobs, "each blob has an owner");
     }
 }

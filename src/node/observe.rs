@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::base::port::{Gone, Level, StoreError};
 use crate::base::text::escaped;
 use crate::channel::{Block, playout, spool};
+use crate::mesh;
 use crate::tv::{client, server};
 
 type Line = (Level, String);
@@ -14,6 +15,7 @@ type Line = (Level, String);
 /// want each step.
 pub(super) fn playout(number: usize, name: &str, event: &playout::Event) -> Line {
     let (level, text) = match event {
+        playout::Event::Ready(block) => (Level::Debug, format!("block {} is ready", block.seq)),
         playout::Event::Aired(block) => (Level::Debug, aired(block)),
         playout::Event::Replaced { file, why, by } => {
             (Level::Warn, format!("{} cannot be read ({why}); {} on air", shown(file), shown(by)))
@@ -139,6 +141,58 @@ pub(super) fn tv_client(event: &client::Event) -> Line {
             (Level::Warn, format!("receive: a block could not be kept: {why}"))
         }
         client::Event::Left => (Level::Info, "receive: left the channel".into()),
+    }
+}
+
+/// What happened in the mesh.
+pub(super) fn mesh(event: &mesh::Event) -> Line {
+    use mesh::Event as E;
+    match event {
+        E::Block(block) => {
+            let text = format!("mesh: block {} is complete ({} bytes)", block.seq, block.len);
+            (Level::Debug, text)
+        }
+        E::Missed { seq } => (Level::Warn, format!("mesh: block {seq} was not complete in time")),
+        E::Joined { root, .. } => (Level::Info, format!("mesh: {root} gave us a place")),
+        E::Full { reason, again_in } => (
+            Level::Warn,
+            format!(
+                "mesh: not taken in ({}); asking again in {} ms",
+                shown(reason),
+                again_in.as_millis()
+            ),
+        ),
+        E::RootLost { root, again_in } => (
+            Level::Warn,
+            format!("mesh: no root at {root}; asking again in {} ms", again_in.as_millis()),
+        ),
+        E::LostParent { node, stripes, why } => {
+            let text = format!("mesh: parent {node} of {} stripes is lost: {why}", stripes.len());
+            (Level::Info, text)
+        }
+        E::BadStripe { seq, stripe, from } => {
+            let from: Vec<_> = from.iter().map(ToString::to_string).collect();
+            let text = format!(
+                "mesh: stripe {stripe} of block {seq} is not what was announced; dropped, from {}",
+                from.join(", ")
+            );
+            (Level::Warn, text)
+        }
+        E::BadBlock { seq } => {
+            (Level::Warn, format!("mesh: the stripes of block {seq} are not its; dropped"))
+        }
+        E::Nonsense { address, why } => {
+            let address = address.map_or_else(|| "somebody".into(), |a| a.to_string());
+            (Level::Info, format!("mesh: {address} closed: {}", shown(why)))
+        }
+        E::Entered { node, address } => {
+            (Level::Info, format!("mesh: {node} at {address} has a place"))
+        }
+        E::Denied { node, reason } => {
+            (Level::Info, format!("mesh: {node} was not taken in: {}", shown(reason)))
+        }
+        E::Departed { node } => (Level::Info, format!("mesh: {node} is gone")),
+        E::Left => (Level::Info, "mesh: left".into()),
     }
 }
 

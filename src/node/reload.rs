@@ -51,6 +51,12 @@ impl Node {
         self.environment.source
     }
 
+    /// Where the roots are, as they were looked up at the start.
+    #[must_use]
+    pub fn roots(&self) -> &[std::net::SocketAddr] {
+        &self.environment.roots
+    }
+
     fn reload_channels(&mut self, catalog: &Catalog) {
         let now = self.cx.now;
         let wanted = channels(&self.config, catalog, now);

@@ -58,9 +58,19 @@ fn started_with(
     filler: Option<Rc<Movie>>,
     missing: &[&'static str],
 ) -> World {
+    start(wall, Playout::new(4, schedule, filler), missing)
+}
+
+/// A channel that has its blocks open so long before their time.
+fn started_leading(wall: Wall, lead: Duration, missing: &[&'static str]) -> World {
+    let playout = Playout::new(4, schedule(true), Some(filler())).with_lead(lead);
+    start(wall, playout, missing)
+}
+
+fn start(wall: Wall, playout: Playout, missing: &[&'static str]) -> World {
     let mut world = World {
         cx: Cx::new(Now { mono: Mono(3_000_000_000), wall }, 1),
-        playout: Playout::new(4, schedule, filler),
+        playout,
         missing: missing.iter().copied().collect(),
         slow: false,
         asked: VecDeque::new(),
@@ -223,6 +233,31 @@ fn each_block_is_opened_one_ahead_and_airs_at_its_time() {
     assert_eq!(seqs, [(1, a, 1), (2, a, 2), (3, b, 0), (4, b, 1), (5, a, 0), (6, a, 1)]);
     assert_eq!((world.opened.len(), world.stats()), (8, (7, 0, 0)));
     assert!(world.events.is_empty());
+    world.finish();
+}
+
+#[test]
+fn with_a_lead_blocks_are_open_and_told_of_before_their_time() {
+    let mut world = started_leading(EPOCH, ms(6000), &["a_00002.mkv"]);
+    let mut told = Vec::new();
+    for turn in 0_u64..6 {
+        let now = world.cx.now.wall;
+        for event in world.take_events() {
+            let Event::Ready(block) = event else { continue };
+            assert!(block.starts_at <= now + ms(6000) + LASTS, "not long before");
+            told.push((block.seq, block.file.to_string(), block.replaced));
+        }
+        let reached = told.last().map_or(0, |(seq, ..)| *seq);
+        assert!(reached >= turn + 3, "block {reached} at the start of block {turn}");
+        world.run(LASTS);
+    }
+    let seqs: Vec<_> = told.iter().map(|(seq, ..)| *seq).collect();
+    assert!(seqs.windows(2).all(|w| w[0] + 1 == w[1]), "in order, each once: {seqs:?}");
+    assert_eq!(told[1], (2, "f_00000.ts".to_owned(), true), "the filler, where one is missing");
+    assert!(world.take_aired().windows(2).all(|w| w[0].0 + 1 == w[1].0));
+    world.set_clock(EPOCH + DAY);
+    world.run(LASTS);
+    world.take_aired();
     world.finish();
 }
 

@@ -29,12 +29,14 @@ impl Reactor {
             Output::Send { conn, payload } => self.send(conn, payload),
             Output::Finish { conn } => self.change(conn, |s| s.finish = true),
             Output::Receive { conn, into } => self.direct(conn, into),
+            Output::Take { conn, bytes } => self.change(conn, |s| s.take = bytes.max(1)),
             Output::Hold { conn, on } => self.change(conn, |s| s.held = on),
             Output::Close { conn, end } => self.close(conn, end),
             Output::SendTo { service, to, payload } => self.send_to(service, to, &payload),
             Output::Open { blob, path } => self.open(blob, &path),
             Output::Create { blob, max } => self.create(blob, max),
             Output::Seal { blob, len } => self.seal(blob, len, now),
+            Output::Hash { span } => self.hash(span),
             Output::Release { blob } => self.release(blob),
             Output::Store { blob, len, name } => self.store(blob, len, name),
             Output::Unstore { name } => {
@@ -93,9 +95,12 @@ impl Reactor {
         if payload.body.is_some() && chunk.is_none() {
             return self.drop_stream(conn, Gone::Faulted);
         }
+        if payload.head.is_empty() && chunk.is_some() {
+            // A body behind a head of its own has a length that tells a cut one from a whole one.
+            stream.reset_on_close(true);
+        }
         stream.push(Chunk::Own { bytes: payload.head, at: 0 });
         if let Some(chunk) = chunk {
-            stream.reset_on_close(true);
             stream.push(chunk);
         }
         stream.push(Chunk::Own { bytes: payload.tail, at: 0 });
@@ -165,6 +170,13 @@ impl Reactor {
         let Some(map) = self.maps.get(blob.0) else { return };
         let result = map.finish(len, now.wall);
         self.opened(blob, result);
+    }
+
+    fn hash(&mut self, span: Span) {
+        let map = self.maps.get(span.blob.0);
+        let library = self.library.as_ref().map(AsFd::as_fd);
+        let hash = map.and_then(|map| map.hash(library, span.from, span.len));
+        self.told.push_back(Told::Hashed(span, hash));
     }
 
     fn release(&mut self, blob: Blob) {

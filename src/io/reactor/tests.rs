@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::base::arena::Arena;
-use crate::base::port::{Output, Payload, Span};
+use crate::base::port::{Output, Payload};
 
 /// A reactor, the names that a node would give, and all that it was told.
 struct World {
@@ -249,4 +249,54 @@ fn when_all_places_are_taken_it_is_said_once_and_ends_with_the_first_free_one() 
     world.act(Output::Close { conn: conns[0], end: End::Reset });
     assert!(world.reactor.accept(0, world.now).is_some(), "without waiting");
     drop(crowd);
+}
+
+#[test]
+fn a_head_is_read_without_what_follows_it() {
+    let mut world = World::new(10);
+    let (conn, mut theirs) = world.pair();
+    world.act(Output::Take { conn, bytes: 4 });
+    theirs.write_all(b"headbody").unwrap();
+    let mut buffer = [0; 64];
+    world.until("head", |w| {
+        w.reactor.poll(Some(Duration::from_millis(10)), w.now.mono).unwrap();
+        matches!(w.reactor.read(conn, &mut buffer), Read::Bytes(4))
+    });
+    let blob = Blob(world.key());
+    world.act(Output::Create { blob, max: 100 });
+    world.act(Output::Receive { conn, into: Span { blob, from: 0, len: 4 } });
+    let got = world.reactor.read(conn, &mut buffer);
+    assert!(matches!(got, Read::Filled(_, 4)), "{got:?}");
+    assert_eq!(&buffer[..4], b"head");
+}
+
+#[test]
+fn bytes_of_files_and_of_received_blocks_have_the_same_hash() {
+    let mut world = World::new(10);
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a"), b"0123456789").unwrap();
+    world.reactor.set_library(Some(File::open(directory.path()).unwrap()));
+    let (file, memory) = (Blob(world.key()), Blob(world.key()));
+    world.act(Output::Open { blob: file, path: "a".into() });
+    world.act(Output::Create { blob: memory, max: 10 });
+    let (conn, mut theirs) = world.pair();
+    world.act(Output::Receive { conn, into: Span { blob: memory, from: 0, len: 10 } });
+    theirs.write_all(b"0123456789").unwrap();
+    let mut buffer = [0; 64];
+    world.until("block", |w| {
+        w.reactor.poll(Some(Duration::from_millis(10)), w.now.mono).unwrap();
+        matches!(w.reactor.read(conn, &mut buffer), Read::Filled(_, 10))
+    });
+    for blob in [file, memory] {
+        world.act(Output::Hash { span: Span { blob, from: 2, len: 5 } });
+    }
+    world.turn();
+    let hash = |told: &Told| if let Told::Hashed(_, hash) = told { *hash } else { None };
+    let hashes: Vec<_> = world.told.iter().filter_map(hash).collect();
+    let expected = *blake3::hash(b"23456").as_bytes();
+    assert_eq!(hashes, [expected, expected]);
+    std::fs::rename(directory.path().join("a"), directory.path().join("b")).unwrap();
+    world.act(Output::Hash { span: Span { blob: file, from: 0, len: 1 } });
+    world.turn();
+    assert!(matches!(world.told.last(), Some(Told::Hashed(_, None))), "the file is gone");
 }

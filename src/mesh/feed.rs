@@ -1,0 +1,447 @@
+//! The children of a node, on a root and on a member alike: who has a slot, which stripes each is
+//! sent from where on, what each asked for besides. Puts bytes on links as they come in; does not
+//! know where they come from.
+//!
+//! | child | told | becomes |
+//! |---|---|---|
+//! | guest | wants bytes | answered with a block, or gone |
+//! | | subscribes, a slot is free | served |
+//! | | subscribes, no slot is free, but the plan names it | waiting, without a slot |
+//! | | subscribes otherwise | refused |
+//! | waiting | the plan's first block is here | served, in the slot of one not in the plan |
+//! | served | releases its last stripe | guest |
+//!
+//! A stripe is sent as it arrives (cut-through), in pieces that are there already: a stripe that
+//! stops in the middle never stops the link.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::base::limits;
+use crate::base::port::{Conn, Cx, Payload};
+use crate::base::time::Mono;
+use crate::mesh::link::Links;
+use crate::mesh::store::Store;
+use crate::mesh::wire::{
+    self, Accept, Message, NodeId, Refuse, Refused, Release, Stripes, Subscribe,
+};
+
+/// Where a child is in a stripe: the next byte that it is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Cursor {
+    seq: u64,
+    offset: u64,
+    /// The first block that it needs no longer.
+    until: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Child {
+    node: NodeId,
+    served: bool,
+    cursors: [Option<Cursor>; limits::MESH_STRIPES_MAX],
+    wants: VecDeque<wire::Want>,
+    /// When it last had a subscription or asked for something.
+    used: Mono,
+}
+
+impl Child {
+    fn stripes(&self) -> Stripes {
+        (0..limits::MESH_STRIPES_MAX).filter(|s| self.cursors[*s].is_some()).collect()
+    }
+}
+
+/// A bound on bytes a second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Bucket {
+    rate: u64,
+    level: u64,
+    at: Mono,
+}
+
+impl Bucket {
+    /// Whether so many bytes may go now; they are taken out.
+    fn take(&mut self, now: Mono, bytes: u64) -> bool {
+        let nanos = now.since(self.at).as_nanos();
+        let come = u64::try_from(u128::from(self.rate) * nanos / 1_000_000_000).unwrap_or(u64::MAX);
+        self.level = self.level.saturating_add(come).min(self.rate.saturating_mul(2));
+        self.at = now;
+        let enough = self.level >= bytes;
+        if enough {
+            self.level -= bytes;
+        }
+        enough
+    }
+}
+
+/// One row of what a node sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Fed {
+    pub(super) conn: Conn,
+    pub(super) node: NodeId,
+    pub(super) stripes: Stripes,
+    /// The block that it is sent now, in the stripe furthest behind.
+    pub(super) seq: Option<u64>,
+}
+
+/// The children of a node.
+#[derive(Debug)]
+pub(super) struct Feed {
+    slots: usize,
+    children: BTreeMap<Conn, Child>,
+    listed: BTreeMap<NodeId, Stripes>,
+    listed_from: u64,
+    leaving: bool,
+    rescue: Option<Bucket>,
+    /// The most children that ever were served at once.
+    pub(super) served_most: usize,
+}
+
+impl Feed {
+    /// Nobody, with so many slots. What is asked for is bounded by `rescue` bytes a second.
+    pub(super) fn new(slots: usize, rescue: Option<u64>, now: Mono) -> Self {
+        Self {
+            slots,
+            children: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            listed_from: 0,
+            leaving: false,
+            rescue: rescue.map(|rate| Bucket { rate, level: rate, at: now }),
+            served_most: 0,
+        }
+    }
+
+    /// Whom the plan names, from which block on.
+    pub(super) fn list(&mut self, children: &[(NodeId, Stripes)], from: u64) {
+        self.listed = children.iter().copied().collect();
+        self.listed_from = from;
+    }
+
+    /// A link to somebody who may be a child; a second time does nothing.
+    pub(super) fn enter(&mut self, now: Mono, conn: Conn, node: NodeId) {
+        if self.children.contains_key(&conn) {
+            return;
+        }
+        let cursors = [None; limits::MESH_STRIPES_MAX];
+        let child = Child { node, served: false, cursors, wants: VecDeque::new(), used: now };
+        self.children.insert(conn, child);
+    }
+
+    /// A link is gone; its slot is free.
+    pub(super) fn gone(&mut self, conn: Conn) -> Option<NodeId> {
+        self.children.remove(&conn).map(|child| child.node)
+    }
+
+    /// Children that have slots.
+    pub(super) fn served(&self) -> usize {
+        self.children.values().filter(|child| child.served).count()
+    }
+
+    /// Stripes that somebody is sent.
+    pub(super) fn forwards(&self) -> Stripes {
+        let served = self.children.values().filter(|child| child.served);
+        served.fold(Stripes::EMPTY, |set, child| set | child.stripes())
+    }
+
+    /// The links of all who have a slot or wait for one.
+    pub(super) fn subscribers(&self) -> Vec<Conn> {
+        let subscribed = self.children.iter().filter(|(_, child)| !child.stripes().is_empty());
+        subscribed.map(|(conn, _)| *conn).collect()
+    }
+
+    /// What goes over a link.
+    pub(super) fn stripes_of(&self, conn: Conn) -> Stripes {
+        self.children.get(&conn).map_or(Stripes::EMPTY, Child::stripes)
+    }
+
+    /// Everybody who is sent something.
+    pub(super) fn rows(&self) -> Vec<Fed> {
+        let row = |(conn, child): (&Conn, &Child)| Fed {
+            conn: *conn,
+            node: child.node,
+            stripes: child.stripes(),
+            seq: child.cursors.iter().flatten().map(|cursor| cursor.seq).min(),
+        };
+        self.children.iter().map(row).collect()
+    }
+
+    /// Nobody new is taken from now on.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// A child asks for stripes; `paths` is where ours come from, `late` what is late here.
+    pub(super) fn subscribe(
+        &mut self,
+        cx: &mut Cx,
+        links: &mut Links,
+        (conn, subscribe): (Conn, &Subscribe),
+        (paths, late): (&[Vec<NodeId>], Stripes),
+    ) {
+        let Some(node) = self.children.get(&conn).map(|child| child.node) else { return };
+        let stripes = subscribe.stripes.iter().map(|(s, _)| usize::from(*s));
+        let asked: Stripes = stripes.collect();
+        let above = |s: &usize| paths.get(*s).is_some_and(|path| path.contains(&node));
+        let loops: Stripes = asked.iter().filter(above).collect();
+        let (refused, why) = if self.leaving {
+            (asked, Refused::Leaving)
+        } else if !loops.is_empty() {
+            (loops, Refused::WouldLoop)
+        } else if !self.find_slot(cx, links, conn, subscribe.instead) {
+            (asked, Refused::NoSlot)
+        } else {
+            (Stripes::EMPTY, Refused::NoSlot)
+        };
+        if !refused.is_empty() {
+            links.say(cx, conn, &Message::Refuse(Refuse { stripes: refused, why }));
+        }
+        let accepted = asked - refused;
+        if accepted.is_empty() || (refused == loops && !self.find_slot(cx, links, conn, None)) {
+            return;
+        }
+        self.enroll(cx.now.mono, conn, subscribe, accepted);
+        let accept = Accept { stripes: accepted, first: subscribe.first, late: late & accepted };
+        links.say(cx, conn, &Message::Accept(accept));
+    }
+
+    fn enroll(&mut self, now: Mono, conn: Conn, subscribe: &Subscribe, accepted: Stripes) {
+        let free = self.served() < self.slots;
+        let Some(child) = self.children.get_mut(&conn) else { return };
+        for (stripe, offset) in &subscribe.stripes {
+            let s = usize::from(*stripe);
+            if accepted.has(s) {
+                let offset = u64::from(*offset);
+                child.cursors[s] = Some(Cursor { seq: subscribe.first, offset, until: None });
+            }
+        }
+        child.used = now;
+        child.served |= free;
+        self.served_most = self.served_most.max(self.served());
+    }
+
+    /// Whether a child may have a slot now, or wait for one.
+    fn find_slot(
+        &mut self,
+        cx: &mut Cx,
+        links: &mut Links,
+        conn: Conn,
+        instead: Option<NodeId>,
+    ) -> bool {
+        let Some(child) = self.children.get(&conn) else { return false };
+        if child.served || self.served() < self.slots {
+            return true;
+        }
+        if self.slots > 0 && self.listed.contains_key(&child.node) {
+            return true;
+        }
+        // A dead child's slot is given away only when it was not heard of itself.
+        let silent = |conn: &Conn| {
+            let link = links.get(*conn);
+            link.is_none_or(|l| cx.now.mono.since(l.heard) > limits::MESH_BEAT_EVERY * 2)
+        };
+        let dead = self.children.iter().find(|(_, other)| Some(other.node) == instead);
+        let Some(dead) = dead.map(|(conn, _)| *conn).filter(silent) else { return false };
+        self.strike(cx, links, dead, Refused::Displaced);
+        true
+    }
+
+    /// Takes a child's slot away.
+    fn strike(&mut self, cx: &mut Cx, links: &mut Links, conn: Conn, why: Refused) {
+        let Some(child) = self.children.get_mut(&conn) else { return };
+        let stripes = child.stripes();
+        child.cursors = [None; limits::MESH_STRIPES_MAX];
+        (child.served, child.used) = (false, cx.now.mono);
+        if !stripes.is_empty() {
+            links.say(cx, conn, &Message::Refuse(Refuse { stripes, why }));
+        }
+    }
+
+    /// A child needs stripes no longer.
+    pub(super) fn release(&mut self, now: Mono, conn: Conn, release: &Release) {
+        let Some(child) = self.children.get_mut(&conn) else { return };
+        for s in release.stripes.iter() {
+            let Some(cursor) = &mut child.cursors[s] else { continue };
+            cursor.until = Some(release.from);
+            if cursor.seq >= release.from {
+                child.cursors[s] = None;
+            }
+        }
+        child.rest(now);
+    }
+
+    /// A child asks for bytes that it misses.
+    pub(super) fn want(
+        &mut self,
+        cx: &mut Cx,
+        links: &mut Links,
+        (conn, want): (Conn, wire::Want),
+        store: &Store,
+    ) {
+        let Some(child) = self.children.get_mut(&conn) else { return };
+        child.used = cx.now.mono;
+        let stripe = usize::from(want.stripe);
+        let from = u64::from(want.range.start);
+        let there = store.sendable(want.seq, stripe).filter(|(filled, _)| *filled > from);
+        let bytes = there.map_or(0, |(filled, _)| filled.min(want.range.end.into()) - from);
+        let paid = self.rescue.as_mut().is_none_or(|bucket| bucket.take(cx.now.mono, bytes));
+        if bytes == 0 || !paid || child.wants.len() >= limits::MESH_WANTS_MAX {
+            let gone = wire::Gone { seq: want.seq, stripe: want.stripe };
+            return links.say(cx, conn, &Message::Gone(gone));
+        }
+        child.wants.push_back(want);
+    }
+
+    /// Gives waiting children their slots, when the block of the plan is here.
+    fn promote(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
+        let waits = |child: &Child| !child.served && !child.stripes().is_empty();
+        let due = store.last().is_some_and(|last| last >= self.listed_from);
+        while let Some((conn, node)) =
+            self.children.iter().find(|(_, c)| waits(c)).map(|(conn, child)| (*conn, child.node))
+        {
+            if self.served() >= self.slots {
+                let listed = |child: &Child| self.listed.contains_key(&child.node);
+                let other = self.children.iter().find(|(_, c)| c.served && !listed(c));
+                let other = other.map(|(conn, _)| *conn);
+                let Some(other) = other.filter(|_| due && self.listed.contains_key(&node)) else {
+                    return;
+                };
+                self.strike(cx, links, other, Refused::Displaced);
+            }
+            if let Some(child) = self.children.get_mut(&conn) {
+                child.served = true;
+            }
+            self.served_most = self.served_most.max(self.served());
+        }
+    }
+
+    /// Puts on every link what there is for it.
+    pub(super) fn pump_all(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
+        self.promote(cx, links, store);
+        let conns: Vec<Conn> = self.children.keys().copied().collect();
+        for conn in conns {
+            self.pump(cx, links, store, conn);
+        }
+    }
+
+    /// The same when one stripe grew.
+    pub(super) fn pump_stripe(
+        &mut self,
+        cx: &mut Cx,
+        links: &mut Links,
+        store: &Store,
+        stripe: usize,
+    ) {
+        let takes = |child: &Child| child.cursors[stripe].is_some();
+        let due = self.children.iter().filter(|(_, child)| takes(child));
+        let due: Vec<Conn> = due.map(|(conn, _)| *conn).collect();
+        for conn in due {
+            self.pump(cx, links, store, conn);
+        }
+    }
+
+    /// Puts on a link as much as it takes.
+    pub(super) fn pump(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
+        let Some(child) = self.children.get_mut(&conn) else { return };
+        while links.has_room(conn) && cx.is_open(conn) {
+            let payload = child.next_want(store).or_else(|| child.next_piece(store));
+            let Some(payload) = payload else { break };
+            child.used = cx.now.mono;
+            links.send(cx, conn, payload);
+        }
+        child.rest(cx.now.mono);
+    }
+
+    /// Links that carry nothing and have not for long.
+    pub(super) fn idle(&self, now: Mono) -> Vec<Conn> {
+        let idle = |child: &Child| {
+            child.stripes().is_empty() && now.since(child.used) > limits::MESH_IDLE_MAX
+        };
+        self.children.iter().filter(|(_, child)| idle(child)).map(|(conn, _)| *conn).collect()
+    }
+
+    /// Looks the books through.
+    pub(super) fn check_invariants(&self, cx: &Cx) {
+        assert!(self.served() <= self.slots && self.served_most <= self.slots, "slots are a limit");
+        for (conn, child) in &self.children {
+            assert!(cx.is_open(*conn), "a child has a link");
+            assert!(child.wants.len() <= limits::MESH_WANTS_MAX, "requests are bounded");
+            assert!(!child.served || !child.stripes().is_empty(), "a slot is for somebody");
+        }
+    }
+}
+
+impl Child {
+    /// Gives the slot back when nothing is sent any more.
+    fn rest(&mut self, now: Mono) {
+        if self.served && self.stripes().is_empty() {
+            (self.served, self.used) = (false, now);
+        }
+    }
+
+    fn next_want(&mut self, store: &Store) -> Option<Payload> {
+        while let Some(want) = self.wants.front_mut() {
+            let (seq, stripe) = (want.seq, usize::from(want.stripe));
+            let from = u64::from(want.range.start);
+            let filled = store.sendable(seq, stripe).map_or(0, |(filled, _)| filled);
+            let to = filled.min(want.range.end.into()).min(from + limits::MESH_PIECE_BYTES_MAX);
+            if to > from
+                && let Some((head, span)) = store.piece(seq, stripe, from..to)
+            {
+                want.range.start = head.range.end;
+                return Some(payload(head, span));
+            }
+            self.wants.pop_front();
+        }
+        None
+    }
+
+    /// The next piece of the stripe that is furthest behind.
+    fn next_piece(&mut self, store: &Store) -> Option<Payload> {
+        if !self.served {
+            return None;
+        }
+        let mut best: Option<(u64, u64, usize, u64)> = None;
+        for (s, slot) in self.cursors.iter_mut().enumerate() {
+            settle(slot, store, s);
+            let Some(cursor) = *slot else { continue };
+            let Some((filled, len)) = store.sendable(cursor.seq, s) else { continue };
+            let ready = filled.saturating_sub(cursor.offset);
+            let worth = ready >= limits::MESH_PIECE_BYTES_MIN || (filled == len && ready > 0);
+            let order = (cursor.seq, cursor.offset, s, ready);
+            if worth && best.is_none_or(|other| order < other) {
+                best = Some(order);
+            }
+        }
+        let (seq, offset, s, ready) = best?;
+        let to = offset + ready.min(limits::MESH_PIECE_BYTES_MAX);
+        let (head, span) = store.piece(seq, s, offset..to)?;
+        if let Some(cursor) = &mut self.cursors[s] {
+            cursor.offset = to;
+        }
+        Some(payload(head, span))
+    }
+}
+
+/// Moves a cursor on to the next block when it is through with one, and past blocks that are no
+/// longer there.
+fn settle(slot: &mut Option<Cursor>, store: &Store, stripe: usize) {
+    while let Some(cursor) = slot {
+        if let Some(next) = store.instead_of(cursor.seq) {
+            (cursor.seq, cursor.offset) = (next, 0);
+        }
+        let through = store.sendable(cursor.seq, stripe).is_some_and(|(_, l)| cursor.offset >= l);
+        if through {
+            (cursor.seq, cursor.offset) = (cursor.seq + 1, 0);
+        }
+        if cursor.until.is_some_and(|until| cursor.seq >= until) {
+            *slot = None;
+        }
+        if !through {
+            return;
+        }
+    }
+}
+
+fn payload(head: wire::Block, span: crate::base::port::Span) -> Payload {
+    let head = Message::Block(head).emit().into();
+    Payload { head, body: Some(span), ..Payload::default() }
+}

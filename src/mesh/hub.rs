@@ -1,0 +1,259 @@
+//! What a root and a member have in common: their links, their blocks, their children, and the way
+//! that each stripe takes to them. Called by both; asks no one for bytes.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::base::limits;
+use crate::base::port::{Conn, Cx, End};
+use crate::base::text::escaped;
+use crate::mesh::event::{BlockRow, Event, LinkRow, Stats};
+use crate::mesh::feed::Feed;
+use crate::mesh::link::Links;
+use crate::mesh::store::Store;
+use crate::mesh::wire::{
+    Beat, Denial, Gone, Hello, Message, NodeId, Path, Refuse, Refused, Stripes,
+};
+
+/// The common part.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) me: NodeId,
+    pub(super) channel: String,
+    pub(super) epoch: Option<u64>,
+    pub(super) ticket: [u8; 16],
+    pub(super) links: Links,
+    pub(super) store: Store,
+    pub(super) feed: Feed,
+    pub(super) events: VecDeque<Event>,
+    /// By stripe: the nodes between this one and the root, the parent first, the root last.
+    pub(super) paths: Vec<Vec<NodeId>>,
+    /// Stripes that are late here.
+    pub(super) late: Stripes,
+    pub(super) stats: Stats,
+    /// Links that others may have made here.
+    pub(super) accepted_max: usize,
+}
+
+impl Hub {
+    pub(super) fn new(me: NodeId, channel: String, feed: Feed, accepted_max: usize) -> Self {
+        Self {
+            me,
+            channel,
+            epoch: None,
+            ticket: [0; 16],
+            links: Links::default(),
+            store: Store::default(),
+            feed,
+            events: VecDeque::new(),
+            paths: vec![Vec::new(); limits::MESH_STRIPES_MAX],
+            late: Stripes::EMPTY,
+            stats: Stats::default(),
+            accepted_max,
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            node: self.me,
+            epoch: self.epoch,
+            ticket: self.ticket,
+            channel: self.channel.clone(),
+        }
+    }
+
+    pub(super) fn dial(&mut self, cx: &mut Cx, to: SocketAddr) -> Option<Conn> {
+        let hello = self.hello();
+        self.links.dial(cx, to, &hello)
+    }
+
+    pub(super) fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
+        if self.links.accepted() < self.accepted_max {
+            let hello = self.hello();
+            self.links.accept(cx, peer, &hello);
+        }
+    }
+
+    /// Whether whoever says hello belongs here; one that does not is told so and closed.
+    pub(super) fn greet(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) -> bool {
+        let other_run = self.epoch.zip(hello.epoch).is_some_and(|(ours, its)| ours != its);
+        let reason = if hello.channel != self.channel {
+            let its = escaped(hello.channel.as_bytes());
+            format!("this is channel {:?}, not \"{its}\"", self.channel)
+        } else if hello.node == self.me {
+            "that is the name of this very node".to_owned()
+        } else if other_run && self.links.get(conn).is_some_and(|link| !link.dialled) {
+            "that is another run of the channel; join again".to_owned()
+        } else {
+            return true;
+        };
+        self.turn_away(cx, conn, reason);
+        false
+    }
+
+    /// Says why not, and closes.
+    pub(super) fn turn_away(&mut self, cx: &mut Cx, conn: Conn, reason: String) {
+        self.nonsense(cx, conn, reason.clone());
+        let denial = Denial { reason, roots: Vec::new() };
+        self.links.say(cx, conn, &Message::Full(denial));
+        self.drop_link(cx, conn, End::Flushed);
+    }
+
+    /// Counts what a peer said wrongly.
+    pub(super) fn nonsense(&mut self, cx: &Cx, conn: Conn, why: String) {
+        let address = cx.peers.get(conn.0).and_then(|peer| peer.addr);
+        self.stats.nonsense += 1;
+        self.events.push_back(Event::Nonsense { address, why });
+    }
+
+    /// Ends a link and forgets what hangs on it; the end of its connection then finds nothing.
+    pub(super) fn drop_link(&mut self, cx: &mut Cx, conn: Conn, end: End) {
+        if let Some(link) = self.links.close(cx, conn, end) {
+            self.count(link.sent, link.received);
+        }
+        self.store.gone(conn);
+        self.feed.gone(conn);
+    }
+
+    /// A connection is gone.
+    pub(super) fn closed(&mut self, conn: Conn) -> bool {
+        let Some(link) = self.links.closed(conn) else { return false };
+        self.count(link.sent, link.received);
+        self.store.gone(conn);
+        self.feed.gone(conn);
+        true
+    }
+
+    fn count(&mut self, sent: u64, received: u64) {
+        self.stats.bytes_sent += sent;
+        self.stats.bytes_received += received;
+    }
+
+    /// The counters, with what the links that are there have carried.
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = self.stats;
+        for (_, link) in self.links.iter() {
+            stats.bytes_sent += link.sent;
+            stats.bytes_received += link.received;
+        }
+        stats.bytes_wasted = self.store.wasted;
+        stats.children_most = self.feed.served_most as u64;
+        stats
+    }
+
+    /// What a child may say. `Err`: it is no message of a child.
+    pub(super) fn child(
+        &mut self,
+        cx: &mut Cx,
+        conn: Conn,
+        message: Message,
+    ) -> Result<(), &'static str> {
+        let Some(link) = self.links.get(conn) else { return Ok(()) };
+        let (known, node) = (self.epoch.is_some() && link.ticket == self.ticket, link.node);
+        let Some(node) = node else { return Err("a message before any hello") };
+        let now = cx.now.mono;
+        match message {
+            Message::Subscribe(subscribe) if !known => {
+                let stripes = subscribe.stripes.iter().map(|(s, _)| usize::from(*s)).collect();
+                let why =
+                    if self.epoch.is_none() { Refused::UnknownEpoch } else { Refused::Ticket };
+                self.links.say(cx, conn, &Message::Refuse(Refuse { stripes, why }));
+            }
+            Message::Subscribe(subscribe) => {
+                self.feed.enter(now, conn, node);
+                let ways = (&self.paths[..], self.late);
+                self.feed.subscribe(cx, &mut self.links, (conn, &subscribe), ways);
+                self.beat(cx, conn);
+                self.feed.pump_all(cx, &mut self.links, &self.store);
+            }
+            Message::Release(release) => {
+                self.feed.release(now, conn, &release);
+                self.feed.pump_all(cx, &mut self.links, &self.store);
+            }
+            Message::Want(want) if !known => {
+                let gone = Gone { seq: want.seq, stripe: want.stripe };
+                self.links.say(cx, conn, &Message::Gone(gone));
+            }
+            Message::Want(want) => {
+                self.feed.enter(now, conn, node);
+                self.feed.want(cx, &mut self.links, (conn, want), &self.store);
+                self.feed.pump(cx, &mut self.links, &self.store, conn);
+            }
+            Message::Beat(_) => {}
+            _ => return Err("a message that is not for this node"),
+        }
+        Ok(())
+    }
+
+    /// The kernel took bytes.
+    pub(super) fn sent(&mut self, cx: &mut Cx, conn: Conn, bytes: u64) {
+        self.links.sent(cx.now.mono, conn, bytes);
+        self.feed.pump(cx, &mut self.links, &self.store, conn);
+    }
+
+    /// Something changed that may let many go on.
+    pub(super) fn pump_all(&mut self, cx: &mut Cx) {
+        self.feed.pump_all(cx, &mut self.links, &self.store);
+    }
+
+    /// A sign of life.
+    pub(super) fn beat(&mut self, cx: &mut Cx, conn: Conn) {
+        let stripes = self.feed.stripes_of(conn);
+        let mut paths: Vec<Path> = Vec::new();
+        for s in stripes.iter() {
+            let nodes = &self.paths[s];
+            match paths.iter_mut().find(|path| path.nodes == *nodes) {
+                Some(path) => path.stripes.add(s),
+                None => paths.push(Path { stripes: Stripes::one(s), nodes: nodes.clone() }),
+            }
+        }
+        let late = self.late & stripes;
+        let beat = Beat { newest: self.store.newest().unwrap_or(0), late, paths };
+        self.links.say(cx, conn, &Message::Beat(beat));
+    }
+
+    /// Guests that have asked for nothing for long.
+    pub(super) fn sweep(&mut self, cx: &mut Cx) {
+        for conn in self.feed.idle(cx.now.mono) {
+            self.drop_link(cx, conn, End::Flushed);
+        }
+    }
+
+    /// The links to children, for people.
+    pub(super) fn child_rows(&self, cx: &Cx) -> Vec<LinkRow> {
+        let last = self.store.last().unwrap_or(0);
+        let row = |fed: crate::mesh::feed::Fed| {
+            let link = self.links.get(fed.conn);
+            LinkRow {
+                sends_to_us: false,
+                node: Some(fed.node),
+                address: cx.peers.get(fed.conn.0).and_then(|peer| peer.addr),
+                stripes: fed.stripes,
+                bytes: link.map_or(0, |link| link.sent),
+                queued: link.map_or(0, super::link::Link::queued),
+                lag: fed.seq.map_or(0, |seq| last.saturating_sub(seq)),
+            }
+        };
+        self.feed.rows().into_iter().map(row).collect()
+    }
+
+    /// The blocks, for people.
+    pub(super) fn block_rows(&self) -> Vec<BlockRow> {
+        let row = |(seq, held): (u64, &crate::mesh::store::Held)| BlockRow {
+            seq,
+            file: held.facts.name.clone(),
+            bytes: (u64::from(held.facts.length), held.parts.iter().map(|p| p.filled).sum()),
+            starts_at: held.facts.air,
+            whole: held.is_whole(),
+        };
+        self.store.iter().map(row).collect()
+    }
+
+    pub(super) fn check_invariants(&self, cx: &Cx) {
+        self.store.check_invariants(cx);
+        self.feed.check_invariants(cx);
+        for (conn, _) in self.links.iter() {
+            assert!(cx.is_open(conn), "a link has a connection");
+        }
+    }
+}

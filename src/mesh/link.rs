@@ -1,0 +1,350 @@
+//! Links: the TCP connections between two nodes of a mesh. Frames in and out, the hello of both
+//! ends, signs of life, and bounds on everything. What a message means is not known here; the root
+//! and the member call this and are told [`News`].
+//!
+//! | link | told | becomes |
+//! |---|---|---|
+//! | greeting | a hello | up |
+//! | | any other frame, 3 s over, a long frame | lost |
+//! | up, at a frame | a message | up |
+//! | | a block | up, undecided, until [`Links::put`] |
+//! | undecided | put | its bytes go into a blob, or nowhere |
+//! | up | 3 beats missed, nothing taken for 3 s, 60 payloads queued | lost |
+//!
+//! A head is read exactly: no byte behind it is taken from the socket before its owner has said
+//! where that belongs.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::base::arena::Side;
+use crate::base::limits;
+use crate::base::port::{Blob, Conn, Cx, End, Output, Payload, Service, Span, Why};
+use crate::base::time::Mono;
+use crate::mesh::wire::{self, Block, HEAD_BYTES, Hello, Message, NodeId};
+
+/// What arrived.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum News {
+    /// The other end says who it is.
+    Hello(Hello),
+    /// A message without bytes behind it.
+    Message(Message),
+    /// Bytes of a stripe follow; [`Links::put`] says where they go.
+    Block(Block),
+    /// Nonsense: the link is to be closed.
+    Bad(String),
+}
+
+/// Bytes that went into a blob.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Filled {
+    pub(super) blob: Blob,
+    /// Every byte of the piece before this offset of the blob is there.
+    pub(super) upto: u64,
+    /// Whether that was all of the piece.
+    pub(super) done: bool,
+}
+
+/// What a link's timer found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pulse {
+    /// A beat is due.
+    Beat,
+    /// The other end is silent, takes nothing, or never said who it is.
+    Lost,
+    /// No such link.
+    Unknown,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// At a frame.
+    Frame,
+    /// So many bytes wait for a decision.
+    Undecided(u64),
+    /// So many bytes go nowhere, then the rest into this span.
+    Skip(u64, Option<Span>),
+    /// Into a blob: the next offset, and the one behind the last.
+    Into(Blob, u64, u64),
+}
+
+/// One link.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Whether this end dialled.
+    pub(super) dialled: bool,
+    /// Who is at the other end, once it has said so.
+    pub(super) node: Option<NodeId>,
+    /// What it showed.
+    pub(super) ticket: [u8; 16],
+    /// Bytes taken by the kernel, and bytes that came.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// When something came, and when something last was taken.
+    pub(super) heard: Mono,
+    drained: Mono,
+    inbox: Vec<u8>,
+    body: Body,
+    queued: u64,
+    /// Lengths of what is queued, oldest first.
+    payloads: VecDeque<u64>,
+}
+
+/// All links of a node.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    links: Side<Link>,
+}
+
+impl Links {
+    /// Connects to a node and says who we are.
+    pub(super) fn dial(&mut self, cx: &mut Cx, to: SocketAddr, hello: &Hello) -> Option<Conn> {
+        let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
+        let conn = cx.dial(Service::Mesh, (to, None), patience)?;
+        self.open(cx, conn, true, hello);
+        Some(conn)
+    }
+
+    /// Takes a connection and says who we are.
+    pub(super) fn accept(
+        &mut self,
+        cx: &mut Cx,
+        peer: Option<SocketAddr>,
+        hello: &Hello,
+    ) -> Option<Conn> {
+        let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
+        let conn = cx.accept(Service::Mesh, peer, patience)?;
+        self.open(cx, conn, false, hello);
+        Some(conn)
+    }
+
+    fn open(&mut self, cx: &mut Cx, conn: Conn, dialled: bool, hello: &Hello) {
+        let now = cx.now.mono;
+        let link = Link {
+            dialled,
+            node: None,
+            ticket: [0; 16],
+            sent: 0,
+            received: 0,
+            heard: now,
+            drained: now,
+            inbox: Vec::new(),
+            body: Body::Frame,
+            queued: 0,
+            payloads: VecDeque::new(),
+        };
+        self.links.insert(conn.0, link);
+        take(cx, conn, HEAD_BYTES as u64);
+        self.say(cx, conn, &Message::Hello(hello.clone()));
+    }
+
+    /// A link by its connection.
+    pub(super) fn get(&self, conn: Conn) -> Option<&Link> {
+        self.links.get(conn.0)
+    }
+
+    /// Who is at the other end of a link that is up.
+    pub(super) fn node(&self, conn: Conn) -> Option<NodeId> {
+        self.links.get(conn.0)?.node
+    }
+
+    /// Every link.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Conn, &Link)> {
+        self.links.iter().map(|(key, link)| (Conn(key), link))
+    }
+
+    /// Links that others made.
+    pub(super) fn accepted(&self) -> usize {
+        self.iter().filter(|(_, link)| !link.dialled).count()
+    }
+
+    /// Queues a message. A link that has too much queued is struck out by its next timer.
+    pub(super) fn say(&mut self, cx: &mut Cx, conn: Conn, message: &Message) {
+        self.send(cx, conn, Payload::bytes(message.emit()));
+    }
+
+    /// Queues a payload.
+    pub(super) fn send(&mut self, cx: &mut Cx, conn: Conn, payload: Payload) {
+        let Some(link) = self.links.get_mut(conn.0).filter(|_| cx.is_open(conn)) else { return };
+        if link.payloads.len() >= limits::MESH_PAYLOADS_MAX {
+            return;
+        }
+        if link.queued == 0 {
+            link.drained = cx.now.mono;
+        }
+        link.queued += payload.len();
+        link.payloads.push_back(payload.len());
+        cx.send(conn, payload);
+    }
+
+    /// Whether more of a stripe may be put on a link.
+    pub(super) fn has_room(&self, conn: Conn) -> bool {
+        self.links.get(conn.0).is_some_and(|link| {
+            link.queued < limits::MESH_QUEUED_BYTES_MAX
+                && link.payloads.len() < limits::MESH_PIECES_QUEUED_MAX
+        })
+    }
+
+    /// The kernel took bytes.
+    pub(super) fn sent(&mut self, now: Mono, conn: Conn, bytes: u64) {
+        let Some(link) = self.links.get_mut(conn.0) else { return };
+        link.drained = now;
+        link.sent += bytes;
+        link.queued = link.queued.saturating_sub(bytes);
+        let mut left = bytes;
+        while let Some(first) = link.payloads.front_mut() {
+            if *first > left {
+                *first -= left;
+                break;
+            }
+            left -= *first;
+            link.payloads.pop_front();
+        }
+    }
+
+    /// Bytes arrived.
+    pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) -> Option<News> {
+        let link = self.links.get_mut(conn.0).filter(|_| cx.is_open(conn))?;
+        link.heard = cx.now.mono;
+        link.received += bytes.len() as u64;
+        if matches!(link.body, Body::Skip(..)) {
+            link.skip(cx, conn, bytes.len() as u64);
+            return None;
+        }
+        link.inbox.extend_from_slice(bytes);
+        match wire::parse(&link.inbox) {
+            Err(error) => Some(News::Bad(error.to_string())),
+            Ok(None) => link.read_on(cx, conn),
+            Ok(Some(parsed)) if parsed.used < link.inbox.len() => {
+                Some(News::Bad("bytes behind a frame that were not asked for".to_owned()))
+            }
+            Ok(Some(parsed)) => {
+                link.inbox.clear();
+                Some(link.message(cx, conn, parsed.message))
+            }
+        }
+    }
+
+    /// Says where the bytes behind the last [`News::Block`] go: after `skip` of them into `into`,
+    /// which then has all the rest; nowhere without it.
+    pub(super) fn put(&mut self, cx: &mut Cx, conn: Conn, skip: u64, into: Option<Span>) {
+        let Some(link) = self.links.get_mut(conn.0) else { return };
+        let Body::Undecided(length) = link.body else { return };
+        let skip = if into.is_some() { skip } else { length };
+        link.body = Body::Skip(skip, into);
+        link.skip(cx, conn, 0);
+    }
+
+    /// Bytes arrived where [`Links::put`] said.
+    pub(super) fn filled(&mut self, cx: &mut Cx, conn: Conn, upto: u64) -> Option<Filled> {
+        let link = self.links.get_mut(conn.0)?;
+        let Body::Into(blob, at, end) = link.body else { return None };
+        link.heard = cx.now.mono;
+        link.received += upto.saturating_sub(at);
+        link.body = Body::Into(blob, upto, end);
+        let done = upto >= end;
+        if done {
+            link.body = Body::Frame;
+            take(cx, conn, HEAD_BYTES as u64);
+        }
+        Some(Filled { blob, upto, done })
+    }
+
+    /// [`Why::MeshHello`] or [`Why::MeshBeat`] of a link.
+    pub(super) fn timer(&mut self, cx: &mut Cx, conn: Conn) -> Pulse {
+        let Some(link) = self.links.get(conn.0).filter(|_| cx.is_open(conn)) else {
+            return Pulse::Unknown;
+        };
+        let now = cx.now.mono;
+        let silent = now.since(link.heard) > limits::MESH_SILENCE_MAX;
+        let stalled = link.queued > 0 && now.since(link.drained) > limits::MESH_STALL_MAX;
+        let flooded = link.payloads.len() >= limits::MESH_PAYLOADS_MAX;
+        if link.node.is_none() || silent || stalled || flooded {
+            return Pulse::Lost;
+        }
+        cx.arm(conn, Why::MeshBeat, limits::MESH_BEAT_EVERY);
+        Pulse::Beat
+    }
+
+    /// Ends a link; what becomes of it is told by [`crate::base::port::Input::Closed`].
+    pub(super) fn close(&mut self, cx: &mut Cx, conn: Conn, end: End) -> Option<Link> {
+        cx.close(conn, end);
+        self.links.remove(conn.0)
+    }
+
+    /// A connection is gone.
+    pub(super) fn closed(&mut self, conn: Conn) -> Option<Link> {
+        self.links.remove(conn.0)
+    }
+}
+
+impl Link {
+    /// Bytes queued that the kernel has not taken.
+    pub(super) fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    fn read_on(&self, cx: &mut Cx, conn: Conn) -> Option<News> {
+        let frame = self.frame_bytes();
+        let most = if self.node.is_none() {
+            limits::MESH_HELLO_BYTES_MAX
+        } else {
+            limits::MESH_FRAME_BYTES_MAX
+        };
+        if frame > HEAD_BYTES + most {
+            return Some(News::Bad(format!("a frame of {frame} bytes before any hello")));
+        }
+        take(cx, conn, (frame - self.inbox.len()) as u64);
+        None
+    }
+
+    /// Bytes of the frame that has begun, as far as that is known.
+    fn frame_bytes(&self) -> usize {
+        let Some(head) = self.inbox.first_chunk::<HEAD_BYTES>() else { return HEAD_BYTES };
+        HEAD_BYTES + u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize
+    }
+
+    fn message(&mut self, cx: &mut Cx, conn: Conn, message: Message) -> News {
+        if let Message::Block(block) = message {
+            if self.node.is_none() {
+                return News::Bad("a block before any hello".to_owned());
+            }
+            self.body = Body::Undecided(u64::from(block.range.end - block.range.start));
+            return News::Block(block);
+        }
+        take(cx, conn, HEAD_BYTES as u64);
+        match (message, self.node) {
+            (Message::Hello(hello), None) => {
+                (self.node, self.ticket) = (Some(hello.node), hello.ticket);
+                cx.arm(conn, Why::MeshBeat, limits::MESH_BEAT_EVERY);
+                News::Hello(hello)
+            }
+            (Message::Hello(_), Some(_)) => News::Bad("a second hello".to_owned()),
+            (Message::Full(denial), None) => News::Message(Message::Full(denial)),
+            (_, None) => News::Bad("a message before any hello".to_owned()),
+            (message, Some(_)) => News::Message(message),
+        }
+    }
+
+    /// So many bytes went nowhere.
+    fn skip(&mut self, cx: &mut Cx, conn: Conn, bytes: u64) {
+        let Body::Skip(left, into) = &mut self.body else { return };
+        *left = left.saturating_sub(bytes);
+        if *left > 0 {
+            return take(cx, conn, *left);
+        }
+        if let Some(into) = into.filter(|span| span.len > 0) {
+            self.body = Body::Into(into.blob, into.from, into.from + into.len);
+            cx.out.push_back(Output::Receive { conn, into });
+        } else {
+            self.body = Body::Frame;
+            take(cx, conn, HEAD_BYTES as u64);
+        }
+    }
+}
+
+fn take(cx: &mut Cx, conn: Conn, bytes: u64) {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, 64 << 10);
+    cx.out.push_back(Output::Take { conn, bytes });
+}

@@ -1,0 +1,496 @@
+//! A member of a mesh: asks a root for a place, takes each stripe from the parent that the place
+//! names, sends it on to its children, and sees to it that no block is missed.
+//!
+//! | control | told | becomes |
+//! |---|---|---|
+//! | waiting | [`Why::MeshJoin`] | asking: the next root is dialled |
+//! | asking | hello | the join is sent |
+//! | | place | joined |
+//! | | wait, full, gone, silent | waiting, 0.2 s to 10 s with jitter |
+//! | joined | place | the stripes move (`intake`) |
+//! | | gone, silent, another run | waiting; links, heirs and helpers go on without a root |
+//! | any | [`Member::leave`] | leaving: children are told and served for 2 s at most |
+//!
+//! `intake` has the parents and what becomes of a stripe without one; `repair` finds what is late
+//! or wrong, and hands complete blocks up in order.
+
+mod intake;
+mod repair;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::base::limits;
+use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Span, Why};
+use crate::base::time::Mono;
+use crate::base::wheel::Timer;
+use crate::mesh::event::{Event, LinkRow, MemberSettings};
+use crate::mesh::feed::Feed;
+use crate::mesh::hub::Hub;
+use crate::mesh::link::{Link, News, Pulse};
+use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Report, Stripes};
+
+use intake::{Intake, Upstream};
+use repair::{Pull, Reference};
+
+/// The link to the root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Control {
+    /// Time will tell.
+    Waiting,
+    /// A root was dialled, and perhaps has the join.
+    Asking(Conn),
+    /// A root knows us.
+    Joined(Conn),
+    /// It is over.
+    Left,
+}
+
+/// A member.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) hub: Hub,
+    settings: MemberSettings,
+    control: Control,
+    /// Which root is asked next, or was asked last.
+    turn: usize,
+    /// Roots that another root named.
+    named: Vec<SocketAddr>,
+    backoff: Duration,
+    join_timer: Option<Timer>,
+    tick: Option<Timer>,
+    /// The root that gave us our place.
+    root: Option<(NodeId, SocketAddr)>,
+    /// Where those are dialled whom the last places named.
+    peers: BTreeMap<NodeId, SocketAddr>,
+    helpers: Vec<(NodeId, Stripes)>,
+    /// Links that this end made, by who is there.
+    ups: BTreeMap<NodeId, Upstream>,
+    by_conn: BTreeMap<Conn, NodeId>,
+    /// One for each stripe of the channel.
+    intakes: Vec<Intake>,
+    pulls: BTreeMap<(u64, usize), Pull>,
+    /// The next block to be handed up.
+    next: Option<u64>,
+    /// Whether a block was handed up.
+    begun: bool,
+    reference: Option<Reference>,
+    /// The newest block that the last place told of.
+    told: u64,
+    /// The newest block that was counted as late.
+    late_seq: Option<u64>,
+    /// Bytes that came from the root though it is not the parent.
+    rescued: u64,
+    /// Who sent a wrong stripe, which, and when: it may still say that it was wrong there too.
+    suspects: Vec<(NodeId, usize, Mono)>,
+    /// Who did not.
+    liars: Vec<NodeId>,
+    losses: Vec<Loss>,
+    report_at: Mono,
+    leaving: Option<Mono>,
+}
+
+impl Member {
+    pub(super) fn new(cx: &mut Cx, settings: MemberSettings) -> Self {
+        let now = cx.now.mono;
+        let accepted_max = settings.slots + limits::MESH_GUESTS_MAX;
+        let feed = Feed::new(settings.slots, None, now);
+        let hub = Hub::new(settings.node, settings.channel.clone(), feed, accepted_max);
+        let tick = Some(cx.wake(Why::MeshTick, 0, limits::MESH_TICK_EVERY));
+        let mut member = Self {
+            hub,
+            settings,
+            control: Control::Waiting,
+            turn: 0,
+            named: Vec::new(),
+            backoff: limits::MESH_REJOIN_MIN,
+            join_timer: None,
+            tick,
+            root: None,
+            peers: BTreeMap::new(),
+            helpers: Vec::new(),
+            ups: BTreeMap::new(),
+            by_conn: BTreeMap::new(),
+            intakes: Vec::new(),
+            pulls: BTreeMap::new(),
+            next: None,
+            begun: false,
+            reference: None,
+            told: 0,
+            late_seq: None,
+            rescued: 0,
+            suspects: Vec::new(),
+            liars: Vec::new(),
+            losses: Vec::new(),
+            report_at: now,
+            leaving: None,
+        };
+        member.ask_root(cx);
+        member
+    }
+
+    /// The root whose turn it is: those of the settings, then those that another named.
+    fn root_in_turn(&self) -> Option<SocketAddr> {
+        let all = self.settings.roots.len() + self.named.len();
+        let turn = self.turn.checked_rem(all)?;
+        self.settings.roots.iter().chain(&self.named).nth(turn).copied()
+    }
+
+    fn ask_root(&mut self, cx: &mut Cx) {
+        let conn = self.root_in_turn().and_then(|root| self.hub.dial(cx, root));
+        match conn {
+            Some(conn) => self.control = Control::Asking(conn),
+            None => drop(self.ask_later(cx)),
+        }
+    }
+
+    /// The next root after the backoff, which doubles when every root was asked.
+    fn ask_later(&mut self, cx: &mut Cx) -> Duration {
+        self.control = Control::Waiting;
+        self.turn += 1;
+        let wait = cx.rng.between(self.backoff / 2, self.backoff);
+        if self.turn.is_multiple_of((self.settings.roots.len() + self.named.len()).max(1)) {
+            self.backoff = (self.backoff * 2).min(limits::MESH_REJOIN_MAX);
+        }
+        if let Some(old) = self.join_timer.replace(cx.wake(Why::MeshJoin, 0, wait)) {
+            cx.wheel.cancel(old);
+        }
+        wait
+    }
+
+    pub(super) fn timer(&mut self, cx: &mut Cx, why: Why) {
+        match why {
+            Why::MeshJoin => {
+                self.join_timer = None;
+                if self.control == Control::Waiting && self.leaving.is_none() {
+                    self.ask_root(cx);
+                }
+            }
+            Why::MeshTick if self.control != Control::Left => {
+                self.tick = Some(cx.wake(Why::MeshTick, 0, limits::MESH_TICK_EVERY));
+                self.look(cx);
+            }
+            _ => {}
+        }
+    }
+
+    /// What is done four times a second.
+    fn look(&mut self, cx: &mut Cx) {
+        if let Some(since) = self.leaving {
+            let served = self.hub.feed.subscribers().len();
+            if served == 0 || cx.now.mono.since(since) >= limits::MESH_LEAVE_MAX {
+                return self.over(cx);
+            }
+        }
+        self.repair(cx);
+        self.settle_intakes(cx);
+        self.hub.sweep(cx);
+        self.sweep_upstreams(cx);
+        self.tell_root(cx);
+    }
+
+    pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
+        match self.hub.links.data(cx, conn, bytes) {
+            None => {}
+            Some(News::Hello(hello)) => self.greeted(cx, conn, &hello),
+            Some(News::Message(message)) => self.message(cx, conn, message),
+            Some(News::Block(head)) => self.block(cx, conn, &head),
+            Some(News::Bad(why)) => {
+                self.hub.turn_away(cx, conn, why);
+                self.lost(cx, conn, "sent nonsense");
+            }
+        }
+    }
+
+    fn throw_out(&mut self, cx: &mut Cx, conn: Conn, why: &str) {
+        self.hub.turn_away(cx, conn, why.to_owned());
+        self.lost(cx, conn, "said what it may not");
+    }
+
+    fn greeted(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
+        if !self.hub.greet(cx, conn, hello) {
+            return self.lost(cx, conn, "is another node than it should be");
+        }
+        if self.control == Control::Asking(conn) {
+            return self.join(cx, conn, hello);
+        }
+        match self.by_conn.get(&conn) {
+            Some(node) if *node != hello.node => {
+                self.hub.drop_link(cx, conn, End::Reset);
+                self.lost(cx, conn, "is another node than it should be");
+            }
+            Some(node) => self.upstream_ready(cx, *node),
+            None => {}
+        }
+    }
+
+    fn join(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
+        let address = cx.peers.get(conn.0).and_then(|peer| peer.addr);
+        self.root = address.map(|address| (hello.node, address));
+        let same_run = hello.epoch.is_some() && hello.epoch == self.hub.epoch;
+        let held = if same_run { self.parents() } else { Vec::new() };
+        let join = Join {
+            port: self.settings.port,
+            slots: u16::try_from(self.settings.slots.min(limits::MESH_SLOTS_MAX)).unwrap_or(0),
+            newest: self.hub.store.newest(),
+            forwards: self.hub.feed.forwards(),
+            held,
+        };
+        self.hub.links.say(cx, conn, &Message::Join(join));
+    }
+
+    fn is_control(&self, conn: Conn) -> bool {
+        matches!(self.control, Control::Asking(c) | Control::Joined(c) if c == conn)
+    }
+
+    fn message(&mut self, cx: &mut Cx, conn: Conn, message: Message) {
+        if self.is_control(conn) {
+            return self.root_says(cx, conn, message);
+        }
+        let Some(node) = self.by_conn.get(&conn).copied() else {
+            if let Err(why) = self.hub.child(cx, conn, message) {
+                self.throw_out(cx, conn, why);
+            }
+            return;
+        };
+        match message {
+            Message::Accept(accept) => self.accepted(cx, node, &accept),
+            Message::Refuse(refuse) => self.refused(cx, node, refuse),
+            Message::Beat(beat) => self.parent_beat(cx, node, beat),
+            Message::Gone(gone) => self.not_there(cx, node, gone),
+            Message::Leaving => self.parent_leaves(cx, node),
+            Message::Full(_) => {
+                self.hub.drop_link(cx, conn, End::Reset);
+                self.lost(cx, conn, "turns this node away");
+            }
+            _ => self.throw_out(cx, conn, "a message that is not a parent's"),
+        }
+    }
+
+    fn root_says(&mut self, cx: &mut Cx, conn: Conn, message: Message) {
+        match message {
+            Message::Place(place) => self.placed(cx, conn, &place),
+            Message::Wait(denial) | Message::Full(denial) => {
+                self.hub.drop_link(cx, conn, End::Flushed);
+                let known = |root: &SocketAddr| self.settings.roots.contains(root);
+                let others = denial.roots.into_iter().filter(|root| !known(root));
+                self.named = others.take(limits::MESH_PEERS_MAX).collect();
+                let again_in = self.ask_later(cx);
+                self.hub.events.push_back(Event::Full { reason: denial.reason, again_in });
+            }
+            Message::Beat(_) => {}
+            _ => self.throw_out(cx, conn, "a message that is not a root's"),
+        }
+    }
+
+    fn placed(&mut self, cx: &mut Cx, conn: Conn, place: &Place) {
+        let Some((root, address)) = self.root else { return };
+        if self.leaving.is_some() {
+            return;
+        }
+        if self.hub.epoch != Some(place.epoch) {
+            self.new_run(cx, place);
+        }
+        self.hub.ticket = place.ticket;
+        if self.control != Control::Joined(conn) {
+            self.control = Control::Joined(conn);
+            self.backoff = limits::MESH_REJOIN_MIN;
+            self.hub.stats.joins += 1;
+            self.hub.events.push_back(Event::Joined { root: address, epoch: place.epoch });
+        }
+        self.told = place.newest;
+        self.hub.feed.list(&place.children, place.from);
+        self.take_place(cx, place, (root, address));
+        self.hub.pump_all(cx);
+    }
+
+    /// Another run of the channel has nothing to do with what is here.
+    fn new_run(&mut self, cx: &mut Cx, place: &Place) {
+        let ups: Vec<Conn> = self.ups.values().map(|up| up.conn).collect();
+        for conn in ups.into_iter().chain(self.hub.feed.subscribers()) {
+            self.hub.drop_link(cx, conn, End::Reset);
+        }
+        self.ups.clear();
+        self.by_conn.clear();
+        self.pulls.clear();
+        self.hub.store.clear(cx);
+        (self.next, self.begun, self.reference) = (None, false, None);
+        self.hub.store.floor = 0;
+        self.suspects.clear();
+        self.liars.clear();
+        self.late_seq = None;
+        self.intakes = place.parents.iter().map(|_| Intake::default()).collect();
+        self.hub.epoch = Some(place.epoch);
+    }
+
+    pub(super) fn filled(&mut self, cx: &mut Cx, conn: Conn, upto: u64) {
+        let Some(filled) = self.hub.links.filled(cx, conn, upto) else { return };
+        let grown = self.hub.store.filled(cx, conn, (filled.upto, filled.done));
+        let Some((seq, stripe)) = grown else { return };
+        if let Some(node) = self.by_conn.get(&conn).copied() {
+            self.heard_from(cx.now.mono, node, stripe);
+        }
+        self.grew(cx.now.mono, seq, stripe);
+        let Hub { feed, links, store, .. } = &mut self.hub;
+        feed.pump_stripe(cx, links, store, stripe);
+    }
+
+    pub(super) fn hashed(&mut self, cx: &mut Cx, span: Span, hash: Option<[u8; 32]>) {
+        let verdict = self.hub.store.hashed(cx, span, hash);
+        self.judge(cx, verdict);
+    }
+
+    pub(super) fn opened(&mut self, cx: &mut Cx, blob: Blob, facts: Facts<'_>) -> bool {
+        let Some(seq) = self.hub.store.opened(blob, facts.head) else { return false };
+        self.pulls.retain(|(pulled, _), _| *pulled != seq);
+        self.deliver(cx);
+        true
+    }
+
+    pub(super) fn closed(&mut self, cx: &mut Cx, conn: Conn, why: Gone) {
+        self.hub.closed(conn);
+        let why = match why {
+            Gone::Reset => "reset the link",
+            Gone::Refused => "does not listen",
+            Gone::Unreachable => "cannot be reached",
+            Gone::TimedOut => "does not answer",
+            _ => "closed the link",
+        };
+        self.lost(cx, conn, why);
+        self.hub.pump_all(cx);
+    }
+
+    pub(super) fn timeout(&mut self, cx: &mut Cx, conn: Conn) {
+        match self.hub.links.timer(cx, conn) {
+            Pulse::Beat => self.hub.beat(cx, conn),
+            Pulse::Lost => {
+                self.hub.drop_link(cx, conn, End::Reset);
+                self.lost(cx, conn, "is silent");
+                self.hub.pump_all(cx);
+            }
+            Pulse::Unknown => cx.close(conn, End::Reset),
+        }
+    }
+
+    /// What hung on a link that is no more.
+    fn lost(&mut self, cx: &mut Cx, conn: Conn, why: &'static str) {
+        if self.is_control(conn) && self.leaving.is_none() {
+            let root = self.root_in_turn();
+            // The same root first: it may only have been restarted.
+            let joined = matches!(self.control, Control::Joined(_));
+            let again_in = self.ask_later(cx);
+            self.turn -= usize::from(joined);
+            if let Some(root) = root {
+                self.hub.events.push_back(Event::RootLost { root, again_in });
+            }
+        }
+        if let Some(node) = self.by_conn.remove(&conn) {
+            self.upstream_lost(cx, node, conn, why);
+        }
+    }
+
+    /// Says how it is, every five seconds and when a parent was lost.
+    fn tell_root(&mut self, cx: &mut Cx) {
+        let Control::Joined(conn) = self.control else { return };
+        let now = cx.now.mono;
+        let due = now.since(self.report_at) >= limits::MESH_REPORT_EVERY;
+        if self.losses.is_empty() && !due {
+            return;
+        }
+        let stats = self.hub.stats();
+        if due {
+            self.report_at = now;
+        }
+        let few = self.losses.len().min(limits::MESH_LOSSES_MAX);
+        let depth = self.hub.paths.iter().map(Vec::len).max().unwrap_or(0);
+        let report = Report {
+            sent: stats.bytes_sent,
+            received: stats.bytes_received,
+            rescued: self.rescued,
+            late: stats.blocks_late,
+            // What it happened to send says nothing of what it could.
+            goodput: None,
+            depth: u16::try_from(depth).unwrap_or(u16::MAX),
+            losses: self.losses.drain(..few).collect(),
+        };
+        self.hub.links.say(cx, conn, &Message::Report(report));
+    }
+
+    /// Tells the children and the root; it is over when they have moved, or after 2 s.
+    pub(super) fn leave(&mut self, cx: &mut Cx) {
+        if self.leaving.is_some() || self.control == Control::Left {
+            return;
+        }
+        self.leaving = Some(cx.now.mono);
+        self.hub.feed.leave();
+        let children = self.hub.feed.subscribers();
+        let root = match self.control {
+            Control::Joined(conn) => Some(conn),
+            _ => None,
+        };
+        for conn in children.iter().copied().chain(root) {
+            self.hub.links.say(cx, conn, &Message::Leaving);
+        }
+        if let Some(timer) = self.join_timer.take() {
+            cx.wheel.cancel(timer);
+        }
+        if children.is_empty() {
+            self.over(cx);
+        }
+    }
+
+    fn over(&mut self, cx: &mut Cx) {
+        self.control = Control::Left;
+        let conns: Vec<Conn> = self.hub.links.iter().map(|(conn, _)| conn).collect();
+        for conn in conns {
+            self.hub.drop_link(cx, conn, End::Flushed);
+        }
+        for timer in [self.join_timer.take(), self.tick.take()].into_iter().flatten() {
+            cx.wheel.cancel(timer);
+        }
+        self.ups.clear();
+        self.by_conn.clear();
+        self.pulls.clear();
+        self.hub.store.clear(cx);
+        self.intakes.clear();
+        self.hub.events.push_back(Event::Left);
+    }
+
+    pub(super) fn parent_rows(&self, cx: &Cx) -> Vec<LinkRow> {
+        let row = |(node, up): (&NodeId, &Upstream)| {
+            let link = self.hub.links.get(up.conn);
+            LinkRow {
+                sends_to_us: true,
+                node: Some(*node),
+                address: cx.peers.get(up.conn.0).and_then(|peer| peer.addr),
+                stripes: self.stripes_from(*node),
+                bytes: link.map_or(0, |link| link.received),
+                queued: link.map_or(0, Link::queued),
+                lag: 0,
+            }
+        };
+        self.ups.iter().map(row).collect()
+    }
+
+    pub(super) fn timers(&self) -> usize {
+        usize::from(self.tick.is_some()) + usize::from(self.join_timer.is_some())
+    }
+
+    pub(super) fn check_invariants(&self, cx: &Cx) {
+        self.hub.check_invariants(cx);
+        for (node, up) in &self.ups {
+            assert_eq!(self.by_conn.get(&up.conn), Some(node), "both books name a link");
+            assert!(cx.is_open(up.conn), "an upstream has a connection");
+        }
+        assert_eq!(self.ups.len(), self.by_conn.len(), "no link is named once only");
+        for intake in &self.intakes {
+            let known = |node: &NodeId| self.ups.contains_key(node);
+            assert!(intake.parent.iter().all(known), "a parent has a link");
+            assert!(intake.asked.iter().all(|a| known(&a.node)), "who is asked has a link");
+        }
+        let waits = matches!(self.control, Control::Waiting) && self.leaving.is_none();
+        assert!(!waits || self.join_timer.is_some(), "who waits for a root has a timer");
+        assert!((self.control == Control::Left) != self.tick.is_some(), "a member looks around");
+    }
+}

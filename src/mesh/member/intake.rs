@@ -1,0 +1,489 @@
+//! Where the stripes come from: parents, asked and accepted, moves from one to another, and what is
+//! done when one is lost.
+//!
+//! | stripe | told | becomes |
+//! |---|---|---|
+//! | fed | a place names another parent | asked there, while the old one goes on |
+//! | asked | accepted | fed by the new one; the old one is released from that block on |
+//! | | refused, gone, 2 s over | fed by the old one still, or without a parent |
+//! | fed | its parent gone, silent, stuck, refusing, in its own path | without a parent |
+//! | without | | asked at the next of: planned parent, heir, other parents, helpers |
+//! | | all have been asked | told to the root; asked anew a second later |
+
+use std::net::SocketAddr;
+
+use crate::base::limits;
+use crate::base::port::{Conn, Cx, End};
+use crate::base::time::Mono;
+use crate::mesh::event::Event;
+use crate::mesh::wire::{
+    Accept, Beat, Loss, Message, NodeId, Path, Place, Refuse, Refused, Release, Stripes, Subscribe,
+};
+
+use super::Member;
+
+/// A link that this end made.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) conn: Conn,
+    ready: bool,
+    /// What is late with it, by its last beat.
+    pub(super) late: Stripes,
+    paths: Vec<Path>,
+    pub(super) used: Mono,
+    /// What is sent when the link is up.
+    pub(super) waiting: Vec<Message>,
+}
+
+/// A subscription that was not answered yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asked {
+    pub(super) node: NodeId,
+    since: Mono,
+    /// The first block, for a move from a parent that goes on until then.
+    from: Option<u64>,
+    sent: bool,
+}
+
+/// One stripe's way in.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    pub(super) parent: Option<NodeId>,
+    pub(super) asked: Option<Asked>,
+    pub(super) planned: Option<NodeId>,
+    pub(super) heir: Option<NodeId>,
+    /// The parent that was lost and is not yet replaced, for the report.
+    lost: Option<NodeId>,
+    /// Who has been asked since there was a parent.
+    tried: Vec<NodeId>,
+    tried_at: Mono,
+    /// The first block that the parent said it would send.
+    pub(super) first: u64,
+    /// Since when the parent owes bytes.
+    pub(super) stuck: Option<Mono>,
+}
+
+impl Member {
+    /// The parents as a root that came back is told them.
+    pub(super) fn parents(&self) -> Vec<(u8, NodeId)> {
+        let fed = self.intakes.iter().enumerate();
+        fed.filter_map(|(s, i)| Some((u8::try_from(s).ok()?, i.parent?))).collect()
+    }
+
+    /// What comes from a node.
+    pub(super) fn stripes_from(&self, node: NodeId) -> Stripes {
+        (0..self.intakes.len()).filter(|s| self.intakes[*s].parent == Some(node)).collect()
+    }
+
+    /// A root says where everything comes from.
+    pub(super) fn take_place(&mut self, cx: &mut Cx, place: &Place, root: (NodeId, SocketAddr)) {
+        if self.intakes.len() != place.parents.len() {
+            self.intakes = place.parents.iter().map(|_| Intake::default()).collect();
+        }
+        let node = |at: &Option<u8>| at.map(|at| place.peers[usize::from(at)].node);
+        self.peers = place.peers.iter().map(|peer| (peer.node, peer.address)).collect();
+        self.peers.insert(root.0, root.1);
+        let helper = |(at, s): &(u8, Stripes)| (place.peers[usize::from(*at)].node, *s);
+        self.helpers = place.helpers.iter().map(helper).collect();
+        let fresh = self.intakes.iter().all(|intake| intake.parent.is_none());
+        for s in 0..self.intakes.len() {
+            let (planned, heir) = (node(&place.parents[s]), node(&place.heirs[s]));
+            let intake = &mut self.intakes[s];
+            (intake.planned, intake.heir) = (planned, heir);
+            intake.tried.clear();
+            let asked = intake.asked.map(|asked| asked.node);
+            let Some(planned) = planned.filter(|p| asked.or(intake.parent) != Some(*p)) else {
+                continue;
+            };
+            intake.asked = None;
+            if intake.parent == Some(planned) {
+                continue;
+            }
+            let from = (intake.parent.is_some() || fresh).then_some(place.from);
+            self.ask(cx, s, planned, from);
+        }
+        self.send_asked(cx);
+        if fresh && place.from > 0 {
+            self.catch_up(cx, place.newest);
+        }
+    }
+
+    /// A link to a node, new or not.
+    pub(super) fn upstream(&mut self, cx: &mut Cx, node: NodeId) -> Option<&mut Upstream> {
+        if !self.ups.contains_key(&node) {
+            let address = *self.peers.get(&node).filter(|_| node != self.hub.me)?;
+            if self.ups.len() >= limits::MESH_UPSTREAMS_MAX || address.port() == 0 {
+                return None;
+            }
+            let conn = self.hub.dial(cx, address)?;
+            self.by_conn.insert(conn, node);
+            let up = Upstream {
+                conn,
+                ready: false,
+                late: Stripes::EMPTY,
+                paths: Vec::new(),
+                used: cx.now.mono,
+                waiting: Vec::new(),
+            };
+            self.ups.insert(node, up);
+        }
+        let up = self.ups.get_mut(&node)?;
+        up.used = cx.now.mono;
+        Some(up)
+    }
+
+    /// Says something to a node, now or when the link to it is up.
+    pub(super) fn tell(&mut self, cx: &mut Cx, node: NodeId, message: Message) -> bool {
+        let Some(up) = self.upstream(cx, node) else { return false };
+        if !up.ready {
+            let room = up.waiting.len() < limits::MESH_WANTS_MAX;
+            if room {
+                up.waiting.push(message);
+            }
+            return room;
+        }
+        let conn = up.conn;
+        self.hub.links.say(cx, conn, &message);
+        true
+    }
+
+    /// Notes that a stripe is to be asked for; [`Member::send_asked`] does it.
+    fn ask(&mut self, cx: &mut Cx, s: usize, node: NodeId, from: Option<u64>) -> bool {
+        if self.upstream(cx, node).is_none() {
+            return false;
+        }
+        let since = cx.now.mono;
+        self.intakes[s].asked = Some(Asked { node, since, from, sent: false });
+        true
+    }
+
+    /// Sends subscriptions, those for one parent and block together.
+    fn send_asked(&mut self, cx: &mut Cx) {
+        let mut messages: Vec<(NodeId, Subscribe)> = Vec::new();
+        for s in 0..self.intakes.len() {
+            let Some(asked) = self.intakes[s].asked.filter(|asked| !asked.sent) else { continue };
+            if !self.ups.get(&asked.node).is_some_and(|up| up.ready) {
+                continue;
+            }
+            let (first, offset) = match asked.from {
+                Some(from) => (from.max(self.after_last()), 0),
+                None => self.resume_at(s),
+            };
+            let lost = self.intakes[s].lost;
+            if let Some(asked) = &mut self.intakes[s].asked {
+                asked.sent = true;
+            }
+            let stripe = u8::try_from(s).expect("stripes are below 16");
+            let same = |(node, subscribe): &&mut (NodeId, Subscribe)| {
+                (*node, subscribe.first, subscribe.instead) == (asked.node, first, lost)
+            };
+            if let Some((_, subscribe)) = messages.iter_mut().find(same) {
+                subscribe.stripes.push((stripe, offset));
+            } else {
+                let stripes = vec![(stripe, offset)];
+                messages.push((asked.node, Subscribe { stripes, first, instead: lost }));
+            }
+        }
+        for (node, subscribe) in messages {
+            self.tell(cx, node, Message::Subscribe(subscribe));
+        }
+    }
+
+    fn after_last(&self) -> u64 {
+        self.hub.store.last().map_or(0, |last| last + 1)
+    }
+
+    /// The first byte of a stripe that is not here.
+    fn resume_at(&self, s: usize) -> (u64, u32) {
+        let next = self.next.unwrap_or(0);
+        let mut expected = next;
+        for (seq, held) in self.hub.store.iter().filter(|(seq, _)| *seq >= next) {
+            let part = held.parts.get(s);
+            if seq != expected {
+                break;
+            }
+            if let Some(part) = part.filter(|part| !part.is_full()) {
+                return (seq, u32::try_from(part.filled).unwrap_or(0));
+            }
+            expected = seq + 1;
+        }
+        (expected, 0)
+    }
+
+    pub(super) fn upstream_ready(&mut self, cx: &mut Cx, node: NodeId) {
+        let Some(up) = self.ups.get_mut(&node) else { return };
+        up.ready = true;
+        let conn = up.conn;
+        for message in core::mem::take(&mut up.waiting) {
+            self.hub.links.say(cx, conn, &message);
+        }
+        self.send_asked(cx);
+    }
+
+    pub(super) fn accepted(&mut self, cx: &mut Cx, node: NodeId, accept: &Accept) {
+        let mut released: Vec<(NodeId, Stripes)> = Vec::new();
+        let mut unwanted = Stripes::EMPTY;
+        let all = Stripes::first(self.intakes.len());
+        for s in (accept.stripes & all).iter() {
+            let intake = &mut self.intakes[s];
+            if intake.asked.is_none_or(|asked| asked.node != node) {
+                if intake.parent != Some(node) {
+                    unwanted.add(s);
+                }
+                continue;
+            }
+            intake.asked = None;
+            intake.tried.clear();
+            (intake.stuck, intake.first) = (None, accept.first);
+            let old = intake.parent.replace(node).filter(|old| *old != node);
+            if let Some(lost) = intake.lost.take() {
+                self.losses.push(Loss { parent: lost, stripes: Stripes::one(s), now: Some(node) });
+            }
+            match (old, released.iter_mut().find(|(other, _)| Some(*other) == old)) {
+                (Some(_), Some((_, stripes))) => stripes.add(s),
+                (Some(old), None) => released.push((old, Stripes::one(s))),
+                (None, _) => {}
+            }
+        }
+        for (old, stripes) in released {
+            self.tell(cx, old, Message::Release(Release { stripes, from: accept.first }));
+        }
+        if !unwanted.is_empty() {
+            self.tell(cx, node, Message::Release(Release { stripes: unwanted, from: 0 }));
+        }
+        if let Some(up) = self.ups.get_mut(&node) {
+            up.late = (up.late - accept.stripes) | accept.late;
+        }
+        self.find_paths(cx);
+        self.tell_losses(cx);
+    }
+
+    /// Joins losses of the same parent and successor, and reports them.
+    fn tell_losses(&mut self, cx: &mut Cx) {
+        let mut joined: Vec<Loss> = Vec::new();
+        for loss in self.losses.drain(..) {
+            let same = |l: &&mut Loss| (l.parent, l.now) == (loss.parent, loss.now);
+            match joined.iter_mut().find(same) {
+                Some(known) => known.stripes |= loss.stripes,
+                None => joined.push(loss),
+            }
+        }
+        self.losses = joined;
+        if !self.losses.is_empty() {
+            self.tell_root(cx);
+        }
+    }
+
+    pub(super) fn refused(&mut self, cx: &mut Cx, node: NodeId, refuse: Refuse) {
+        let mut orphans = Stripes::EMPTY;
+        let all = Stripes::first(self.intakes.len());
+        for s in (refuse.stripes & all).iter() {
+            let intake = &mut self.intakes[s];
+            if intake.asked.is_some_and(|asked| asked.node == node) {
+                intake.asked = None;
+                intake.tried.push(node);
+            } else if intake.parent == Some(node) {
+                intake.parent = None;
+                intake.tried.push(node);
+                if refuse.why != Refused::Displaced {
+                    intake.lost = Some(node);
+                }
+            }
+            if intake.parent.is_none() {
+                orphans.add(s);
+            }
+        }
+        if !orphans.is_empty() {
+            self.rehome(cx, orphans);
+        }
+    }
+
+    /// Asks the next in turn for stripes that have no parent.
+    pub(super) fn rehome(&mut self, cx: &mut Cx, orphans: Stripes) {
+        if self.leaving.is_some() {
+            return;
+        }
+        for s in orphans.iter() {
+            let intake = &self.intakes[s];
+            if intake.parent.is_some() || intake.asked.is_some() {
+                continue;
+            }
+            let others = self.intakes.iter().filter_map(|other| other.parent);
+            let helpers = self.helpers.iter().filter(|(_, h)| h.has(s)).map(|(node, _)| *node);
+            let known = intake.planned.into_iter().chain(intake.heir).chain(others).chain(helpers);
+            let known: Vec<NodeId> = known.filter(|node| !intake.tried.contains(node)).collect();
+            let found = known.into_iter().find(|node| self.ask(cx, s, *node, None));
+            let intake = &mut self.intakes[s];
+            if found.is_none() && intake.tried_at <= cx.now.mono {
+                intake.tried_at = cx.now.mono.after(limits::MESH_ASK_AGAIN);
+                if let Some(parent) = intake.lost.or(intake.planned) {
+                    self.losses.push(Loss { parent, stripes: Stripes::one(s), now: None });
+                }
+            }
+        }
+        self.send_asked(cx);
+        self.tell_losses(cx);
+        self.find_paths(cx);
+    }
+
+    /// A link that this end made is gone.
+    pub(super) fn upstream_lost(
+        &mut self,
+        cx: &mut Cx,
+        node: NodeId,
+        conn: Conn,
+        why: &'static str,
+    ) {
+        if self.ups.get(&node).is_none_or(|up| up.conn != conn) {
+            return;
+        }
+        self.ups.remove(&node);
+        let stripes = self.stripes_from(node);
+        for intake in &mut self.intakes {
+            if intake.asked.is_some_and(|asked| asked.node == node) {
+                intake.asked = None;
+                intake.tried.push(node);
+            }
+        }
+        if !stripes.is_empty() {
+            self.hub.stats.parents_lost += 1;
+            self.hub.events.push_back(Event::LostParent { node, stripes, why });
+        }
+        self.orphan(stripes, node);
+        self.pulls_lost(cx, node);
+        let orphans = (0..self.intakes.len()).filter(|s| self.intakes[*s].parent.is_none());
+        let orphans = orphans.collect();
+        self.rehome(cx, orphans);
+        self.pull_missing(cx, stripes);
+    }
+
+    fn orphan(&mut self, stripes: Stripes, node: NodeId) {
+        for s in stripes.iter() {
+            let intake = &mut self.intakes[s];
+            (intake.parent, intake.lost, intake.stuck) = (None, Some(node), None);
+            intake.tried.push(node);
+        }
+    }
+
+    /// Leaves a parent in some stripes, for a reason of our own.
+    pub(super) fn leave_parent(
+        &mut self,
+        cx: &mut Cx,
+        (node, stripes): (NodeId, Stripes),
+        why: &'static str,
+    ) {
+        let stripes = stripes & self.stripes_from(node);
+        if stripes.is_empty() {
+            return;
+        }
+        self.hub.stats.parents_lost += 1;
+        self.hub.events.push_back(Event::LostParent { node, stripes, why });
+        self.tell(cx, node, Message::Release(Release { stripes, from: 0 }));
+        self.orphan(stripes, node);
+        self.rehome(cx, stripes);
+        self.pull_missing(cx, stripes);
+    }
+
+    /// A parent says that it stops, and serves until we have moved.
+    pub(super) fn parent_leaves(&mut self, cx: &mut Cx, node: NodeId) {
+        let from = Some(self.after_last());
+        for s in self.stripes_from(node).iter() {
+            let intake = &mut self.intakes[s];
+            intake.tried.push(node);
+            let heir = intake.heir.filter(|heir| *heir != node);
+            if let Some(heir) = heir.filter(|_| intake.asked.is_none()) {
+                self.ask(cx, s, heir, from);
+            }
+        }
+        self.send_asked(cx);
+    }
+
+    pub(super) fn parent_beat(&mut self, cx: &mut Cx, node: NodeId, beat: Beat) {
+        let Some(up) = self.ups.get_mut(&node) else { return };
+        (up.late, up.paths) = (beat.late, beat.paths);
+        self.find_paths(cx);
+        let me = self.hub.me;
+        let loops = |s: &usize| self.hub.paths[*s].contains(&me);
+        let looping: Stripes = self.stripes_from(node).iter().filter(loops).collect();
+        if !looping.is_empty() {
+            self.leave_parent(cx, (node, looping), "is below this node");
+        }
+    }
+
+    /// Works out the ways of all stripes; children hear at once of one that has changed.
+    fn find_paths(&mut self, cx: &mut Cx) {
+        let mut changed = Stripes::EMPTY;
+        for (s, intake) in self.intakes.iter().enumerate() {
+            let mut path: Vec<NodeId> = intake.parent.into_iter().collect();
+            let up = intake.parent.and_then(|parent| self.ups.get(&parent));
+            let above = up.and_then(|up| up.paths.iter().find(|path| path.stripes.has(s)));
+            path.extend(above.into_iter().flat_map(|path| path.nodes.iter().copied()));
+            path.truncate(limits::MESH_DEPTH_MAX / limits::MESH_STRIPES_MAX);
+            if self.hub.paths[s] != path {
+                self.hub.paths[s] = path;
+                changed.add(s);
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        for conn in self.hub.feed.subscribers() {
+            if self.hub.feed.stripes_of(conn).meets(changed) {
+                self.hub.beat(cx, conn);
+            }
+        }
+    }
+
+    /// Bytes of a stripe came from a node.
+    pub(super) fn heard_from(&mut self, now: Mono, node: NodeId, stripe: usize) {
+        if let Some(up) = self.ups.get_mut(&node) {
+            up.used = now;
+        }
+        if let Some(intake) = self.intakes.get_mut(stripe).filter(|i| i.parent == Some(node)) {
+            intake.stuck = None;
+        }
+    }
+
+    /// Subscriptions that nobody answers, and stripes that found nobody.
+    pub(super) fn settle_intakes(&mut self, cx: &mut Cx) {
+        let now = cx.now.mono;
+        let mut orphans = Stripes::EMPTY;
+        for (s, intake) in self.intakes.iter_mut().enumerate() {
+            let over = |a: &Asked| now.since(a.since) > limits::MESH_ASK_PATIENCE;
+            if let Some(asked) = intake.asked.filter(over) {
+                intake.asked = None;
+                intake.tried.push(asked.node);
+            }
+            if intake.parent.is_none() && intake.asked.is_none() {
+                orphans.add(s);
+                if now > intake.tried_at && intake.tried_at > Mono::default() {
+                    intake.tried.clear();
+                }
+            }
+        }
+        if !orphans.is_empty() {
+            self.rehome(cx, orphans);
+        }
+    }
+
+    /// Links that have carried nothing for long.
+    pub(super) fn sweep_upstreams(&mut self, cx: &mut Cx) {
+        let now = cx.now.mono;
+        let serves = |node: &NodeId| {
+            let uses = |i: &super::Intake| {
+                i.parent == Some(*node) || i.asked.is_some_and(|a| a.node == *node)
+            };
+            self.intakes.iter().any(uses) || self.pulls.values().any(|pull| pull.to == Some(*node))
+        };
+        let idle = self
+            .ups
+            .iter()
+            .filter(|(node, up)| now.since(up.used) > limits::MESH_IDLE_MAX && !serves(node));
+        let idle: Vec<(NodeId, Conn)> = idle.map(|(node, up)| (*node, up.conn)).collect();
+        for (node, conn) in idle {
+            self.ups.remove(&node);
+            self.by_conn.remove(&conn);
+            self.hub.drop_link(cx, conn, End::Flushed);
+        }
+    }
+}

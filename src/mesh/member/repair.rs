@@ -1,0 +1,423 @@
+//! What is late or wrong: found four times a second, asked for elsewhere, and handed up when whole.
+//!
+//! A stripe that has not grown for 750 ms is late. It is pulled from a helper at once, unless its
+//! parent says that it is late itself: then the parent is given time, so that one death does not
+//! become a storm. Who owes bytes for long and does not say so is left.
+
+use core::time::Duration;
+
+use crate::base::limits;
+use crate::base::port::{Conn, Cx, End};
+use crate::base::time::{Mono, Wall};
+use crate::mesh::event::{Arrived, Event};
+use crate::mesh::store::{Held, Part, Verdict};
+use crate::mesh::wire::{self, Message, NodeId, Stripes, Want};
+
+use super::Member;
+
+/// Bytes that were asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Pull {
+    /// Of whom; of nobody at the moment.
+    pub(super) to: Option<NodeId>,
+    since: Mono,
+    /// How many have been asked.
+    turn: usize,
+}
+
+/// The newest block of which a head was seen, from which the others are reckoned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Reference {
+    seq: u64,
+    air: Wall,
+    lasts: Duration,
+    at: Mono,
+}
+
+impl Reference {
+    fn air_of(&self, seq: u64) -> Wall {
+        let blocks = |count: u64| self.lasts * u32::try_from(count).unwrap_or(u32::MAX);
+        if seq >= self.seq {
+            self.air + blocks(seq - self.seq)
+        } else {
+            self.air - blocks(self.seq - seq)
+        }
+    }
+}
+
+impl Member {
+    /// Bytes of a stripe are about to come.
+    pub(super) fn block(&mut self, cx: &mut Cx, conn: Conn, head: &wire::Block) {
+        let Some(node) = self.by_conn.get(&conn).copied() else {
+            return self.throw_out(cx, conn, "a child sends no blocks");
+        };
+        if usize::from(head.stripes) != self.intakes.len() {
+            return self.throw_out(cx, conn, "a block of another number of stripes");
+        }
+        let near = self.told.saturating_add(limits::MESH_AHEAD_MAX);
+        if self.reference.is_none() && head.seq > near {
+            return self.hub.links.put(cx, conn, 0, None);
+        }
+        self.learn(cx, head);
+        let put = self.hub.store.begin(cx, (conn, node), head);
+        let stripe = usize::from(head.stripe);
+        let rescued = self.root.is_some_and(|(root, _)| root == node)
+            && self.intakes[stripe].parent != Some(node);
+        if rescued {
+            self.rescued += u64::from(head.range.end - head.range.start);
+        }
+        self.hub.links.put(cx, conn, put.skip, put.into);
+    }
+
+    /// What a head says of the time line.
+    fn learn(&mut self, cx: &Cx, head: &wire::Block) {
+        if self.reference.is_none_or(|known| head.seq > known.seq) {
+            let (seq, air, lasts) = (head.seq, head.air, head.lasts);
+            self.reference = Some(Reference { seq, air, lasts, at: cx.now.mono });
+        }
+        if self.next.is_none() {
+            let ahead = head.air.since(cx.now.wall).as_micros();
+            let back = ahead.div_ceil(head.lasts.as_micros().max(1));
+            let back =
+                u64::try_from(back).unwrap_or(u64::MAX).min(limits::WINDOW_BLOCKS_MAX as u64);
+            let over = u64::from(head.air + head.lasts <= cx.now.wall);
+            let next = head.seq.saturating_sub(back) + over;
+            (self.next, self.hub.store.floor) = (Some(next), next);
+        }
+    }
+
+    /// A stripe grew: whoever was asked for it is at it.
+    pub(super) fn grew(&mut self, now: Mono, seq: u64, stripe: usize) {
+        if let Some(pull) = self.pulls.get_mut(&(seq, stripe)) {
+            pull.since = now;
+        }
+    }
+
+    /// The blocks between the one on the air and those that parents will send.
+    pub(super) fn catch_up(&mut self, cx: &mut Cx, newest: u64) {
+        for s in 0..self.intakes.len() {
+            self.pull(cx, newest, s);
+        }
+    }
+
+    /// Asks at once for what a lost parent was about to send.
+    pub(super) fn pull_missing(&mut self, cx: &mut Cx, stripes: Stripes) {
+        let next = self.next.unwrap_or(0);
+        let mut missing = Vec::new();
+        for (seq, held) in self.hub.store.iter().filter(|(seq, _)| *seq >= next) {
+            let empty =
+                |s: &usize| held.parts.get(*s).is_some_and(|p| !p.is_full() && p.writer.is_none());
+            missing.extend(stripes.iter().filter(empty).map(|s| (seq, s)));
+        }
+        for (seq, s) in missing {
+            self.pull(cx, seq, s);
+        }
+    }
+
+    /// Looks for what is late.
+    pub(super) fn repair(&mut self, cx: &mut Cx) {
+        self.deliver(cx);
+        let next = self.next.unwrap_or(0);
+        let mut late = Stripes::EMPTY;
+        let (mut missing, mut resting) = (Vec::new(), Vec::new());
+        for (seq, held) in self.hub.store.iter().filter(|(seq, _)| *seq >= next) {
+            for s in Self::late_parts(cx.now.mono, held).iter() {
+                late.add(s);
+                match held.parts[s].writer {
+                    Some(writer) => resting.push(writer),
+                    None => missing.push((seq, s)),
+                }
+            }
+        }
+        for conn in resting {
+            // It began a piece that it has, and stopped: it is not there any more.
+            self.hub.drop_link(cx, conn, End::Reset);
+            self.lost(cx, conn, "stopped in the middle of a stripe");
+        }
+        self.judge_parents(cx, &missing);
+        self.set_late(cx, late);
+        missing.retain(|(_, s)| !self.is_excused(cx.now.mono, *s));
+        missing.extend(self.unknown_blocks(cx.now.mono));
+        for (seq, s) in missing {
+            self.count_late(seq);
+            self.pull(cx, seq, s);
+        }
+        self.forget_pulls();
+    }
+
+    fn late_parts(now: Mono, held: &Held) -> Stripes {
+        let parts = held.parts.iter().enumerate().filter(|(_, part)| !part.is_full());
+        let late = parts.filter(|(_, part)| now.since(part.moved) >= limits::MESH_LATE_AFTER);
+        late.map(|(s, _)| s).collect()
+    }
+
+    /// Whether the parent of a stripe says that it is late too, and may have some more time.
+    fn is_excused(&self, now: Mono, s: usize) -> bool {
+        let intake = &self.intakes[s];
+        let up = intake.parent.and_then(|parent| self.ups.get(&parent));
+        let patient = intake.stuck.is_none_or(|since| {
+            now.since(since) + limits::MESH_LATE_AFTER < limits::MESH_PATIENCE_MAX
+        });
+        patient && up.is_some_and(|up| up.late.has(s))
+    }
+
+    fn set_late(&mut self, cx: &mut Cx, late: Stripes) {
+        let news = late - self.hub.late;
+        self.hub.late = late;
+        if news.is_empty() {
+            return;
+        }
+        for conn in self.hub.feed.subscribers() {
+            if self.hub.feed.stripes_of(conn).meets(news) {
+                self.hub.beat(cx, conn);
+            }
+        }
+    }
+
+    fn count_late(&mut self, seq: u64) {
+        if self.late_seq.is_none_or(|last| seq > last) {
+            self.late_seq = Some(seq);
+            self.hub.stats.blocks_late += 1;
+        }
+    }
+
+    /// Blocks of which nothing has come though they must be there.
+    fn unknown_blocks(&self, now: Mono) -> Vec<(u64, usize)> {
+        let (Some(next), Some(reference)) = (self.next, self.reference) else {
+            return Vec::new();
+        };
+        let all = 0..self.intakes.len();
+        let due = |seq: u64| {
+            if let Some((_, later)) = self.hub.store.iter().find(|(later, _)| *later > seq) {
+                return later.since.after(limits::MESH_LATE_AFTER);
+            }
+            let blocks = u32::try_from(seq.saturating_sub(reference.seq)).unwrap_or(u32::MAX);
+            let ahead = reference.lasts.saturating_mul(blocks);
+            reference.at.after(ahead + limits::MESH_LATE_AFTER)
+        };
+        let most = limits::WINDOW_BLOCKS_MAX as u64;
+        let end = (reference.seq + 2).min(next.saturating_add(most));
+        let unknown = (next..end).filter(|seq| self.hub.store.get(*seq).is_none());
+        let due = unknown.filter(|seq| now >= due(*seq));
+        due.flat_map(|seq| all.clone().map(move |s| (seq, s))).collect()
+    }
+
+    /// Leaves parents that owe bytes for long, or have sent wrong ones.
+    fn judge_parents(&mut self, cx: &mut Cx, missing: &[(u64, usize)]) {
+        let now = cx.now.mono;
+        let mut left: Vec<(NodeId, Stripes, &'static str)> = Vec::new();
+        for s in 0..self.intakes.len() {
+            let owed =
+                |(seq, stripe): &&(u64, usize)| *stripe == s && *seq >= self.intakes[s].first;
+            let lacks = missing.iter().any(|m| owed(&m));
+            let intake = &mut self.intakes[s];
+            let Some(parent) = intake.parent else { continue };
+            let says = self.ups.get(&parent).is_some_and(|up| up.late.has(s));
+            if !lacks {
+                intake.stuck = None;
+            } else if now.since(*intake.stuck.get_or_insert(now))
+                >= if says { limits::MESH_EXCUSED_MAX } else { limits::MESH_OWES_MAX }
+            {
+                left.push((parent, Stripes::one(s), "owes a stripe"));
+            }
+        }
+        let due = |(_, _, at): &(NodeId, usize, Mono)| now.since(*at) >= limits::MESH_VERDICT_MAX;
+        let (judged, open) = core::mem::take(&mut self.suspects).into_iter().partition(due);
+        self.suspects = open;
+        for (node, s, _) in judged {
+            let says = self.ups.get(&node).is_some_and(|up| up.late.has(s));
+            if !says {
+                self.note_liar(node);
+                left.push((node, self.stripes_from(node), "sent a wrong stripe"));
+            }
+        }
+        for (node, stripes, why) in left {
+            self.leave_parent(cx, (node, stripes), why);
+        }
+    }
+
+    fn note_liar(&mut self, node: NodeId) {
+        if !self.liars.contains(&node) && self.liars.len() < limits::MESH_LIARS_MAX {
+            self.liars.push(node);
+        }
+    }
+
+    /// Whom to ask for bytes of a stripe, best first; the root last.
+    fn candidates(&self, s: usize) -> Vec<NodeId> {
+        let parent = self.intakes[s].parent;
+        let near = self.helpers.iter().filter(|(_, h)| h.has(s)).map(|(node, _)| *node);
+        let helpers = self.helpers.iter().map(|(node, _)| *node);
+        let parents = self.intakes.iter().filter_map(|i| i.parent).filter(|p| Some(*p) != parent);
+        let heir = self.intakes[s].heir;
+        let root = self.root.map(|(root, _)| root);
+        let mut all: Vec<NodeId> = Vec::new();
+        let others = near.chain(helpers).chain(heir).chain(parents).chain(parent);
+        for node in others.filter(|node| Some(*node) != root).chain(root) {
+            if !all.contains(&node) && !self.liars.contains(&node) && node != self.hub.me {
+                all.push(node);
+            }
+        }
+        all
+    }
+
+    /// Asks somebody for a stripe of a block, unless that is under way.
+    pub(super) fn pull(&mut self, cx: &mut Cx, seq: u64, s: usize) {
+        let now = cx.now.mono;
+        let room = self.pulls.len() < limits::MESH_WANTS_MAX * 2;
+        let candidates = self.candidates(s);
+        if candidates.is_empty() || (!room && !self.pulls.contains_key(&(seq, s))) {
+            return;
+        }
+        let pull = self.pulls.entry((seq, s)).or_default();
+        let rounds = u32::try_from(pull.turn / candidates.len()).unwrap_or(u32::MAX).clamp(1, 8);
+        let asked = pull.turn > 0;
+        if asked && now.since(pull.since) < limits::MESH_PULL_PATIENCE * rounds {
+            return;
+        }
+        self.pull_from(cx, (seq, s), &candidates);
+    }
+
+    fn pull_from(&mut self, cx: &mut Cx, (seq, s): (u64, usize), candidates: &[NodeId]) {
+        let part = self.hub.store.get(seq).and_then(|held| held.parts.get(s));
+        let whole = (0, limits::BLOCK_BYTES_MAX);
+        let (from, to) = part.map_or(whole, |part| (part.filled, part.len));
+        let offset = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+        let stripe = u8::try_from(s).expect("stripes are below 16");
+        let want = Want { seq, stripe, range: offset(from)..offset(to) };
+        let Some(pull) = self.pulls.get_mut(&(seq, s)) else { return };
+        let node = candidates[pull.turn % candidates.len()];
+        *pull = Pull { to: Some(node), since: cx.now.mono, turn: pull.turn + 1 };
+        if self.tell(cx, node, Message::Want(want)) {
+            self.hub.stats.pulls += 1;
+        } else if let Some(pull) = self.pulls.get_mut(&(seq, s)) {
+            pull.to = None;
+        }
+    }
+
+    /// Somebody does not have what it was asked for: the next one is asked.
+    pub(super) fn not_there(&mut self, cx: &mut Cx, node: NodeId, gone: wire::Gone) {
+        let (seq, s) = (gone.seq, usize::from(gone.stripe));
+        let Some(pull) = self.pulls.get_mut(&(seq, s)).filter(|p| p.to == Some(node)) else {
+            return;
+        };
+        pull.to = None;
+        let turn = pull.turn;
+        let full = |held: &Held| held.parts.get(s).is_none_or(Part::is_full);
+        if s >= self.intakes.len() || self.hub.store.get(seq).is_some_and(full) {
+            return;
+        }
+        let candidates = self.candidates(s);
+        if turn < candidates.len() {
+            self.pull_from(cx, (seq, s), &candidates);
+        }
+    }
+
+    /// A node is gone, and with it what it was asked for: others are asked.
+    pub(super) fn pulls_lost(&mut self, cx: &mut Cx, node: NodeId) {
+        let lost = self.pulls.iter().filter(|(_, pull)| pull.to == Some(node));
+        let lost: Vec<(u64, usize)> = lost.map(|(what, _)| *what).collect();
+        for (seq, s) in lost {
+            let candidates = self.candidates(s);
+            if let Some(pull) = self.pulls.get_mut(&(seq, s)) {
+                pull.to = None;
+                if pull.turn < candidates.len() {
+                    self.pull_from(cx, (seq, s), &candidates);
+                }
+            }
+        }
+    }
+
+    fn forget_pulls(&mut self) {
+        let next = self.next.unwrap_or(0);
+        let store = &self.hub.store;
+        let missing = |seq: u64, s: usize| {
+            store.get(seq).is_none_or(|held| held.parts.get(s).is_some_and(|p| !p.is_full()))
+        };
+        self.pulls.retain(|(seq, s), _| *seq >= next && missing(*seq, *s));
+    }
+
+    /// What a hash has shown.
+    pub(super) fn judge(&mut self, cx: &mut Cx, verdict: Verdict) {
+        match verdict {
+            Verdict::None | Verdict::Ready(_) => {}
+            Verdict::BadStripe(seq, stripe, from) => {
+                self.hub.stats.bad_stripes += 1;
+                self.set_late(cx, self.hub.late | Stripes::one(stripe));
+                if let [sender] = from[..] {
+                    self.suspect(sender, stripe, cx.now.mono);
+                }
+                self.hub.events.push_back(Event::BadStripe { seq, stripe, from });
+                self.pulls.remove(&(seq, stripe));
+                self.pull(cx, seq, stripe);
+            }
+            Verdict::BadBlock(seq) => {
+                self.hub.events.push_back(Event::BadBlock { seq });
+                // Whose fault it is cannot be told: heads and all are fetched anew, elsewhere.
+                self.hub.store.drop_block(cx, seq);
+                for s in 0..self.intakes.len() {
+                    self.pulls.remove(&(seq, s));
+                    self.pull(cx, seq, s);
+                }
+            }
+        }
+    }
+
+    /// A child of the stripe may have been sent wrong bytes that its parent had not yet found out.
+    fn suspect(&mut self, node: NodeId, stripe: usize, now: Mono) {
+        let feeds = self.intakes[stripe].parent == Some(node);
+        if !feeds {
+            return self.note_liar(node);
+        }
+        if self.suspects.len() < limits::MESH_STRIPES_MAX {
+            self.suspects.push((node, stripe, now));
+        }
+    }
+
+    /// Hands up blocks in order, and passes over those whose time is over.
+    pub(super) fn deliver(&mut self, cx: &mut Cx) {
+        for _ in 0..limits::MESH_AHEAD_MAX {
+            let Some(next) = self.next else { return };
+            let whole = self.hub.store.get(next).filter(|held| held.is_whole());
+            if let Some(arrived) = whole.map(|held| arrived(cx, next, held)) {
+                self.hub.stats.blocks += 1;
+                self.begun = true;
+                self.hub.store.hand_over(next);
+                self.hub.events.push_back(Event::Block(arrived));
+            } else if self.is_over(cx, next) {
+                self.hub.store.drop_block(cx, next);
+                if self.begun {
+                    self.hub.stats.blocks_missed += 1;
+                    self.hub.events.push_back(Event::Missed { seq: next });
+                }
+            } else {
+                return;
+            }
+            (self.next, self.hub.store.floor) = (Some(next + 1), next + 1);
+            self.hub.pump_all(cx);
+        }
+    }
+
+    /// Whether a block that is not whole is of no more use.
+    fn is_over(&self, cx: &Cx, seq: u64) -> bool {
+        let Some(reference) = self.reference.filter(|known| known.seq >= seq) else {
+            return false;
+        };
+        let known = self.hub.store.get(seq).map(|held| (held.facts.air, held.facts.lasts));
+        let (air, lasts) = known.unwrap_or((reference.air_of(seq), reference.lasts));
+        cx.now.wall >= if self.begun { air } else { air + lasts }
+    }
+}
+
+fn arrived(cx: &Cx, seq: u64, held: &Held) -> Arrived {
+    Arrived {
+        seq,
+        movie: held.facts.movie.clone(),
+        file: held.facts.name.clone(),
+        blob: held.blob,
+        len: u64::from(held.facts.length),
+        starts_at: held.facts.air,
+        lasts: held.facts.lasts,
+        head: held.head.clone(),
+        at: cx.now.wall,
+    }
+}

@@ -1,0 +1,268 @@
+//! The relay trees: viewers carry the channel. A block is cut into stripes; each stripe goes down a
+//! tree of its own, and a member is inner in few of them and a leaf in the rest, so that everybody
+//! can send about as much as it receives.
+//!
+//! * [`wire`]: the bytes between nodes, to values and back.
+//! * [`planner`]: who takes which stripe from whom; pure, run by the root of a mesh.
+//! * `link`, `store`, `feed`, `hub`: what every node has: connections, blocks by stripe, children.
+//! * `root` and `member`: the two kinds of node. [`Mesh`] is either, as a node sees it.
+//!
+//! Words: the *root* is the node whose channel does not come from the mesh; every other node is a
+//! *member*; a *slot* is one child connection; a *stripe* is one of the K parts of each block; a
+//! *unit* is one stripe sent to one child; an *heir* is the parent that a member takes when this
+//! one is lost, fixed in advance; a *helper* is a node elsewhere in the trees that is asked for
+//! bytes that are late.
+//!
+//! # How a stripe travels
+//! Each head announces only bytes that its sender has: a stripe that is on its way in goes on in
+//! pieces, so a parent that waits for the rest of one stripe still sends others, beats and answers
+//! over the same link. A link has a queue of limited bytes; what a slow child has not been sent is
+//! no queue but its place in the blocks that are kept.
+
+mod event;
+mod feed;
+mod hub;
+mod link;
+mod member;
+pub mod planner;
+mod root;
+mod store;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+use std::net::SocketAddr;
+
+use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Span, Why};
+
+use hub::Hub;
+use member::Member;
+use root::Root;
+use wire::NodeId;
+
+pub use event::{Airing, Arrived, BlockRow, Event, LinkRow, MemberSettings, RootSettings, Stats};
+
+/// One node's part in the mesh of one channel.
+#[derive(Debug)]
+pub struct Mesh(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Root(Box<Root>),
+    Member(Box<Member>),
+}
+
+/// Calls the same method of either kind.
+macro_rules! either {
+    ($mesh:expr, $node:ident => $call:expr) => {
+        match &mut $mesh.0 {
+            Kind::Root($node) => $call,
+            Kind::Member($node) => $call,
+        }
+    };
+}
+
+impl Mesh {
+    /// The root of a mesh. Its port must be open by now.
+    #[must_use]
+    pub fn new_root(cx: &mut Cx, settings: RootSettings) -> Self {
+        Self(Kind::Root(Box::new(Root::new(cx, settings))))
+    }
+
+    /// A member, which asks the first root at once. Its port must be open by now.
+    #[must_use]
+    pub fn new_member(cx: &mut Cx, settings: MemberSettings) -> Self {
+        Self(Kind::Member(Box::new(Member::new(cx, settings))))
+    }
+
+    /// Somebody connected to the mesh's port.
+    pub fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
+        self.hub_mut().incoming(cx, peer);
+    }
+
+    /// A connection stands. Nothing follows from that: the hello is on its way already.
+    pub fn connected(&mut self, _cx: &mut Cx, _conn: Conn) {}
+
+    /// Bytes arrived.
+    pub fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
+        either!(self, node => node.data(cx, conn, bytes));
+    }
+
+    /// Bytes arrived in a blob.
+    pub fn filled(&mut self, cx: &mut Cx, conn: Conn, upto: u64) {
+        if let Kind::Member(member) = &mut self.0 {
+            member.filled(cx, conn, upto);
+        }
+    }
+
+    /// The other end sends no more: a link that is half closed is over.
+    pub fn ended(&mut self, cx: &mut Cx, conn: Conn) {
+        cx.close(conn, crate::base::port::End::Reset);
+        self.closed(cx, conn, Gone::Closed);
+    }
+
+    /// The kernel took bytes.
+    pub fn sent(&mut self, cx: &mut Cx, conn: Conn, bytes: u64) {
+        self.hub_mut().sent(cx, conn, bytes);
+    }
+
+    /// A connection is gone.
+    pub fn closed(&mut self, cx: &mut Cx, conn: Conn, why: Gone) {
+        match &mut self.0 {
+            Kind::Root(root) => root.closed(cx, conn),
+            Kind::Member(member) => member.closed(cx, conn, why),
+        }
+    }
+
+    /// A timer of a connection: [`Why::MeshHello`], [`Why::MeshBeat`].
+    pub fn timeout(&mut self, cx: &mut Cx, conn: Conn) {
+        either!(self, node => node.timeout(cx, conn));
+    }
+
+    /// One of its own timers: [`Why::MeshTick`], [`Why::MeshJoin`].
+    pub fn timer(&mut self, cx: &mut Cx, why: Why) {
+        match &mut self.0 {
+            Kind::Root(root) => root.timer(cx),
+            Kind::Member(member) => member.timer(cx, why),
+        }
+    }
+
+    /// A hash is known.
+    pub fn hashed(&mut self, cx: &mut Cx, span: Span, hash: Option<[u8; 32]>) {
+        either!(self, node => node.hashed(cx, span, hash));
+    }
+
+    /// A block that was received is sealed. `false`: the blob is none of this mesh's.
+    pub fn opened(&mut self, cx: &mut Cx, blob: Blob, facts: Facts<'_>) -> bool {
+        match &mut self.0 {
+            Kind::Root(_) => false,
+            Kind::Member(member) => member.opened(cx, blob, facts),
+        }
+    }
+
+    /// A blob cannot be had. `false`: it is none of this mesh's.
+    pub fn unreadable(&mut self, cx: &mut Cx, blob: Blob) -> bool {
+        self.hub_mut().store.unreadable(cx, blob)
+    }
+
+    /// Root: a block enters the mesh, `lead` before its air time. Its blob is open.
+    pub fn air(&mut self, cx: &mut Cx, airing: &Airing) {
+        if let Kind::Root(root) = &mut self.0 {
+            root.air(cx, airing);
+        }
+    }
+
+    /// The node is about to give a blob up that [`Event::Block`] or [`Mesh::air`] named.
+    pub fn retire(&mut self, blob: Blob) {
+        self.hub_mut().store.retire(blob);
+    }
+
+    /// Leaves; [`Event::Left`] follows, for a member when its children have moved or after 2 s.
+    pub fn leave(&mut self, cx: &mut Cx) {
+        either!(self, node => node.leave(cx));
+    }
+
+    /// What happened since the last question.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.hub_mut().events.pop_front()
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.hub().me
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.hub().stats()
+    }
+
+    /// Every link that carries stripes: who sends to this node, then who is sent to.
+    #[must_use]
+    pub fn links(&self, cx: &Cx) -> Vec<LinkRow> {
+        let mut rows = match &self.0 {
+            Kind::Root(_) => Vec::new(),
+            Kind::Member(member) => member.parent_rows(cx),
+        };
+        rows.extend(self.hub().child_rows(cx));
+        rows
+    }
+
+    /// The blocks that it has or is getting, oldest first.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<BlockRow> {
+        self.hub().block_rows()
+    }
+
+    /// Root: the tree of a stripe, or of all merged. Empty on a member.
+    #[must_use]
+    pub fn tree(&self, stripe: Option<usize>) -> Vec<(planner::Row, Option<SocketAddr>)> {
+        match &self.0 {
+            Kind::Root(root) => root.tree(stripe),
+            Kind::Member(_) => Vec::new(),
+        }
+    }
+
+    /// Root: why a member is where it is.
+    #[must_use]
+    pub fn why(&self, node: NodeId) -> Option<planner::Place> {
+        match &self.0 {
+            Kind::Root(root) => root.why(node),
+            Kind::Member(_) => None,
+        }
+    }
+
+    /// Root: how many members it has.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        match &self.0 {
+            Kind::Root(root) => root.members(),
+            Kind::Member(_) => 0,
+        }
+    }
+
+    /// Children that have a slot.
+    #[must_use]
+    pub fn served(&self) -> usize {
+        self.hub().feed.served()
+    }
+
+    /// Timers that it holds beside those of connections.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        match &self.0 {
+            Kind::Root(root) => root.timers(),
+            Kind::Member(member) => member.timers(),
+        }
+    }
+
+    /// Blobs that it holds and that are not the node's.
+    #[must_use]
+    pub fn blobs(&self) -> usize {
+        self.hub().store.blobs()
+    }
+
+    /// Looks the books through.
+    ///
+    /// # Panics
+    /// When they do not agree.
+    pub fn check_invariants(&self, cx: &Cx) {
+        match &self.0 {
+            Kind::Root(root) => root.check_invariants(cx),
+            Kind::Member(member) => member.check_invariants(cx),
+        }
+    }
+
+    fn hub(&self) -> &Hub {
+        match &self.0 {
+            Kind::Root(root) => &root.hub,
+            Kind::Member(member) => &member.hub,
+        }
+    }
+
+    fn hub_mut(&mut self) -> &mut Hub {
+        either!(self, node => &mut node.hub)
+    }
+}

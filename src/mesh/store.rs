@@ -1,0 +1,502 @@
+//! The blocks of a node of the mesh: those on their way in, stripe by stripe, and the last that are
+//! whole. Knows what is missing and what may be sent on; asks nobody for anything.
+//!
+//! | block | told | becomes |
+//! |---|---|---|
+//! | filling | the first head of it | so many stripes to fill, each by one link at a time |
+//! | | a stripe is full | hashed; a stripe that does not match is empty again |
+//! | | all stripes match | the whole is hashed; when that does not match, all are empty again |
+//! | | the whole matches | sealed |
+//! | sealed | opened | whole |
+//! | whole | handed over | the node's: [`Store::retire`] says when it is gone |
+//!
+//! A root's own block is there at once and is hashed before anybody is sent a byte.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::base::limits;
+use crate::base::port::{Blob, Conn, Cx, Output, Span};
+use crate::base::time::{Mono, Wall};
+use crate::mesh::wire::{self, NodeId, stripe_of};
+
+/// What is known of a block from its heads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Facts {
+    pub(super) length: u32,
+    pub(super) stripes: u8,
+    pub(super) air: Wall,
+    pub(super) lasts: Duration,
+    pub(super) movie: Rc<str>,
+    pub(super) name: Rc<str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Filling,
+    Hashing,
+    Sealing,
+    Whole,
+}
+
+/// One stripe of a block.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Its first byte in the block.
+    start: u64,
+    /// Its bytes.
+    pub(super) len: u64,
+    /// How many of them are there, from the first on.
+    pub(super) filled: u64,
+    hash: Option<[u8; 32]>,
+    /// Whether the hash was found to be right.
+    pub(super) good: bool,
+    /// The link that fills it now.
+    pub(super) writer: Option<Conn>,
+    /// When it last grew, or its block was first heard of.
+    pub(super) moved: Mono,
+    /// Everybody who sent bytes of it.
+    pub(super) sources: Vec<NodeId>,
+}
+
+impl Part {
+    /// Whether all its bytes are there, right or not.
+    pub(super) fn is_full(&self) -> bool {
+        self.filled == self.len
+    }
+}
+
+/// One block.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) facts: Facts,
+    pub(super) blob: Blob,
+    pub(super) parts: Vec<Part>,
+    hash: Option<[u8; 32]>,
+    state: State,
+    /// Whether the blob is given back when the block is dropped.
+    own: bool,
+    /// Its first bytes, once it is whole.
+    pub(super) head: Box<[u8]>,
+    /// When it was first heard of.
+    pub(super) since: Mono,
+}
+
+impl Held {
+    /// Whether it is complete and right.
+    pub(super) fn is_whole(&self) -> bool {
+        self.state == State::Whole
+    }
+}
+
+/// Where the bytes behind a head go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Put {
+    /// So many are not needed.
+    pub(super) skip: u64,
+    /// The rest; nowhere without it.
+    pub(super) into: Option<Span>,
+}
+
+/// What a hash has shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// Nothing yet, or it was not asked for here.
+    None,
+    /// A block of our own may be sent now.
+    Ready(u64),
+    /// A stripe is not what its head says; these sent it.
+    BadStripe(u64, usize, Vec<NodeId>),
+    /// The stripes agree with their heads but not with the block.
+    BadBlock(u64),
+}
+
+/// The blocks of a node.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    blocks: BTreeMap<u64, Held>,
+    writing: BTreeMap<Conn, (u64, usize)>,
+    /// Blocks below this are not taken in any more.
+    pub(super) floor: u64,
+    newest: Option<u64>,
+    /// Bytes that came although they were there, or did not fit.
+    pub(super) wasted: u64,
+}
+
+impl Store {
+    /// A block of our own: its bytes are there.
+    pub(super) fn insert(&mut self, cx: &mut Cx, seq: u64, facts: Facts, blob: Blob) {
+        let mut held = Held::new(facts, blob, cx.now.mono, false);
+        for part in &mut held.parts {
+            part.filled = part.len;
+            let span = Span { blob, from: part.start, len: part.len };
+            cx.out.push_back(Output::Hash { span });
+        }
+        held.state = State::Hashing;
+        let len = u64::from(held.facts.length);
+        if held.parts.len() > 1 {
+            cx.out.push_back(Output::Hash { span: Span { blob, from: 0, len } });
+        }
+        self.blocks.insert(seq, held);
+        self.floor = self.floor.max(seq + 1);
+        self.make_room(cx);
+    }
+
+    fn make_room(&mut self, cx: &mut Cx) {
+        while self.blocks.len() > limits::MESH_BLOCKS_MAX {
+            let Some((_, old)) = self.blocks.pop_first() else { return };
+            old.drop_blob(cx);
+        }
+    }
+
+    /// A head has come: where its bytes go.
+    pub(super) fn begin(
+        &mut self,
+        cx: &mut Cx,
+        (conn, node): (Conn, NodeId),
+        announced: &wire::Block,
+    ) -> Put {
+        let bytes = u64::from(announced.range.end - announced.range.start);
+        let nowhere = Put { skip: bytes, into: None };
+        let now = cx.now.mono;
+        if !self.admit(cx, announced) {
+            self.wasted += bytes;
+            return nowhere;
+        }
+        let Some(held) = self.blocks.get_mut(&announced.seq) else { return nowhere };
+        let (blob, stripe) = (held.blob, usize::from(announced.stripe));
+        let agrees = held.agrees(announced) && held.state == State::Filling;
+        let part = &mut held.parts[stripe];
+        let (from, to) = (u64::from(announced.range.start), u64::from(announced.range.end));
+        let known = part.hash.is_none_or(|hash| hash == announced.stripe_hash);
+        let fits = from <= part.filled && to > part.filled && part.writer.is_none();
+        if !(agrees && known && fits) {
+            self.wasted += bytes;
+            return nowhere;
+        }
+        let skip = part.filled - from;
+        self.wasted += skip;
+        part.hash = Some(announced.stripe_hash);
+        (part.writer, part.moved) = (Some(conn), now);
+        if !part.sources.contains(&node) {
+            part.sources.push(node);
+        }
+        let into = Span { blob, from: part.start + part.filled, len: to - part.filled };
+        self.writing.insert(conn, (announced.seq, stripe));
+        Put { skip, into: Some(into) }
+    }
+
+    /// Whether a head's block is here, or may be: then it is from now on.
+    fn admit(&mut self, cx: &mut Cx, announced: &wire::Block) -> bool {
+        if self.blocks.contains_key(&announced.seq) {
+            return true;
+        }
+        let far =
+            self.newest.is_some_and(|n| announced.seq > n.saturating_add(limits::MESH_AHEAD_MAX));
+        if announced.seq < self.floor || far || self.filling() >= limits::MESH_BLOCKS_MAX / 2 {
+            return false;
+        }
+        let Some(blob) = cx.create(u64::from(announced.length)) else { return false };
+        let facts = Facts {
+            length: announced.length,
+            stripes: announced.stripes,
+            air: announced.air,
+            lasts: announced.lasts,
+            movie: announced.movie.as_str().into(),
+            name: announced.name.as_str().into(),
+        };
+        let mut held = Held::new(facts, blob, cx.now.mono, true);
+        held.hash = Some(announced.block_hash);
+        self.blocks.insert(announced.seq, held);
+        self.make_room(cx);
+        self.blocks.contains_key(&announced.seq)
+    }
+
+    fn filling(&self) -> usize {
+        self.blocks.values().filter(|held| !held.is_whole()).count()
+    }
+
+    /// Bytes arrived: which stripe grew.
+    pub(super) fn filled(
+        &mut self,
+        cx: &mut Cx,
+        conn: Conn,
+        (upto, done): (u64, bool),
+    ) -> Option<(u64, usize)> {
+        let (seq, stripe) = *self.writing.get(&conn)?;
+        if done {
+            self.writing.remove(&conn);
+        }
+        let held = self.blocks.get_mut(&seq)?;
+        let blob = held.blob;
+        let part = &mut held.parts[stripe];
+        if part.writer != Some(conn) {
+            return None;
+        }
+        part.filled = upto.saturating_sub(part.start).min(part.len).max(part.filled);
+        part.moved = cx.now.mono;
+        if done {
+            part.writer = None;
+        }
+        if part.is_full() {
+            part.writer = None;
+            let span = Span { blob, from: part.start, len: part.len };
+            cx.out.push_back(Output::Hash { span });
+        }
+        Some((seq, stripe))
+    }
+
+    /// A hash is known.
+    pub(super) fn hashed(&mut self, cx: &mut Cx, span: Span, hash: Option<[u8; 32]>) -> Verdict {
+        let found = self.blocks.iter_mut().find(|(_, held)| held.blob == span.blob);
+        let Some((seq, held)) = found else { return Verdict::None };
+        let seq = *seq;
+        if held.state == State::Hashing {
+            let verdict = held.whole_hashed(cx, seq, span, hash);
+            if verdict == Verdict::Ready(seq) {
+                self.newest = self.newest.max(Some(seq));
+            }
+            return verdict;
+        }
+        let mut parts = held.parts.iter_mut().enumerate();
+        let part = parts.find(|(_, p)| (p.start, p.len) == (span.from, span.len) && p.is_full());
+        let Some((stripe, part)) = part else { return Verdict::None };
+        if hash.is_none() || hash != part.hash {
+            let sources = core::mem::take(&mut part.sources);
+            part.empty(cx.now.mono);
+            return Verdict::BadStripe(seq, stripe, sources);
+        }
+        part.good = true;
+        if held.parts.iter().all(|part| part.good || part.len == 0) {
+            held.state = State::Hashing;
+            let span = Span { blob: held.blob, from: 0, len: u64::from(held.facts.length) };
+            cx.out.push_back(Output::Hash { span });
+        }
+        Verdict::None
+    }
+
+    /// A block of our own is open to be read: it is whole. `None`: it is none of ours.
+    pub(super) fn opened(&mut self, blob: Blob, first_bytes: &[u8]) -> Option<u64> {
+        let sealing = |held: &Held| held.blob == blob && held.state == State::Sealing;
+        let (seq, held) = self.blocks.iter_mut().find(|(_, held)| sealing(held))?;
+        (held.state, held.head) = (State::Whole, first_bytes.into());
+        self.newest = self.newest.max(Some(*seq));
+        Some(*seq)
+    }
+
+    /// A whole block's blob is the node's from now on.
+    pub(super) fn hand_over(&mut self, seq: u64) {
+        if let Some(held) = self.blocks.get_mut(&seq).filter(|held| held.is_whole()) {
+            held.own = false;
+        }
+    }
+
+    /// A blob could not be made, or not be sealed. `false`: it is none of ours.
+    pub(super) fn unreadable(&mut self, cx: &mut Cx, blob: Blob) -> bool {
+        let found = self.blocks.iter().find(|(_, held)| held.blob == blob && held.own);
+        let Some(seq) = found.map(|(seq, _)| *seq) else { return false };
+        self.drop_block(cx, seq);
+        true
+    }
+
+    /// The node has no more use for a block that is whole; its blob is not sent from any more.
+    pub(super) fn retire(&mut self, blob: Blob) {
+        self.blocks.retain(|_, held| held.blob != blob || held.own);
+    }
+
+    /// Blobs that are given back when their blocks are dropped.
+    pub(super) fn blobs(&self) -> usize {
+        self.blocks.values().filter(|held| held.own).count()
+    }
+
+    /// Gives up a block.
+    pub(super) fn drop_block(&mut self, cx: &mut Cx, seq: u64) {
+        if let Some(held) = self.blocks.remove(&seq) {
+            held.drop_blob(cx);
+        }
+    }
+
+    /// Gives up whatever is on its way in.
+    pub(super) fn clear(&mut self, cx: &mut Cx) {
+        for (_, held) in core::mem::take(&mut self.blocks) {
+            held.drop_blob(cx);
+        }
+        self.writing.clear();
+    }
+
+    /// A link is gone, and with it what it was filling.
+    pub(super) fn gone(&mut self, conn: Conn) {
+        let Some((seq, stripe)) = self.writing.remove(&conn) else { return };
+        let part = self.blocks.get_mut(&seq).map(|held| &mut held.parts[stripe]);
+        if let Some(part) = part.filter(|part| part.writer == Some(conn)) {
+            part.writer = None;
+        }
+    }
+
+    /// A block.
+    pub(super) fn get(&self, seq: u64) -> Option<&Held> {
+        self.blocks.get(&seq)
+    }
+
+    /// Every block, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Held)> {
+        self.blocks.iter().map(|(seq, held)| (*seq, held))
+    }
+
+    /// The next block that is there, when this one is not and will not be.
+    pub(super) fn instead_of(&self, seq: u64) -> Option<u64> {
+        let over = seq < self.floor && !self.blocks.contains_key(&seq);
+        self.blocks.range(seq..).next().map(|(next, _)| *next).filter(|_| over)
+    }
+
+    /// The newest block that there is anything of.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.blocks.last_key_value().map(|(seq, _)| *seq)
+    }
+
+    /// The newest block that was whole.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
+    /// How many bytes of a stripe there are to be sent on, and how many it has; `None` when nothing
+    /// of it can be sent.
+    pub(super) fn sendable(&self, seq: u64, stripe: usize) -> Option<(u64, u64)> {
+        let held = self.blocks.get(&seq)?;
+        let part = held.parts.get(stripe)?;
+        (held.hash.is_some() && part.hash.is_some()).then_some((part.filled, part.len))
+    }
+
+    /// A head and the name of the bytes that follow it, for bytes that are there.
+    pub(super) fn piece(
+        &self,
+        seq: u64,
+        stripe: usize,
+        range: core::ops::Range<u64>,
+    ) -> Option<(wire::Block, Span)> {
+        let held = self.blocks.get(&seq)?;
+        let part = held.parts.get(stripe)?;
+        let offset = |at: u64| u32::try_from(at).expect("blocks are below 4 GiB");
+        let announced = wire::Block {
+            seq,
+            stripe: u8::try_from(stripe).expect("stripes are below 16"),
+            stripes: held.facts.stripes,
+            length: held.facts.length,
+            range: offset(range.start)..offset(range.end),
+            air: held.facts.air,
+            lasts: held.facts.lasts,
+            block_hash: held.hash?,
+            stripe_hash: part.hash?,
+            movie: held.facts.movie.to_string(),
+            name: held.facts.name.to_string(),
+        };
+        let len = range.end - range.start;
+        Some((announced, Span { blob: held.blob, from: part.start + range.start, len }))
+    }
+
+    /// Looks the books through.
+    pub(super) fn check_invariants(&self, cx: &Cx) {
+        assert!(self.blocks.len() <= limits::MESH_BLOCKS_MAX, "blocks are bounded");
+        for held in self.blocks.values() {
+            assert!(!held.own || cx.blobs.get(held.blob.0).is_some(), "a block has its blob");
+            assert!(held.parts.iter().all(|p| p.filled <= p.len), "no stripe is overfull");
+        }
+        for conn in self.writing.keys() {
+            assert!(cx.is_open(*conn), "what is filled has a link");
+        }
+    }
+}
+
+impl Held {
+    fn new(facts: Facts, blob: Blob, now: Mono, own: bool) -> Self {
+        let part = |stripe| {
+            let range = stripe_of(facts.length, stripe, facts.stripes);
+            let (start, len) = (u64::from(range.start), u64::from(range.end - range.start));
+            let empty = (len == 0).then_some(*NOTHING_HASH);
+            Part {
+                start,
+                len,
+                filled: 0,
+                hash: empty,
+                good: false,
+                writer: None,
+                moved: now,
+                sources: Vec::new(),
+            }
+        };
+        let parts = (0..facts.stripes).map(part).collect();
+        Self {
+            facts,
+            blob,
+            parts,
+            hash: None,
+            state: State::Filling,
+            own,
+            head: Box::default(),
+            since: now,
+        }
+    }
+
+    /// Whether a head speaks of the same block.
+    fn agrees(&self, head: &wire::Block) -> bool {
+        (self.facts.length, self.facts.stripes) == (head.length, head.stripes)
+            && self.hash == Some(head.block_hash)
+    }
+
+    /// A hash of a block that is all there: of the whole of it, or of a stripe of our own block.
+    fn whole_hashed(
+        &mut self,
+        cx: &mut Cx,
+        seq: u64,
+        span: Span,
+        hash: Option<[u8; 32]>,
+    ) -> Verdict {
+        let whole = (span.from, span.len) == (0, u64::from(self.facts.length));
+        if self.own {
+            if !whole {
+                return Verdict::None;
+            }
+            if hash.is_some() && hash == self.hash {
+                self.state = State::Sealing;
+                cx.out.push_back(Output::Seal { blob: self.blob, len: span.len });
+                return Verdict::None;
+            }
+            let now = cx.now.mono;
+            self.parts.iter_mut().for_each(|part| part.empty(now));
+            self.state = State::Filling;
+            return Verdict::BadBlock(seq);
+        }
+        for part in &mut self.parts {
+            if (part.start, part.len) == (span.from, span.len) {
+                (part.hash, part.good) = (hash, hash.is_some());
+            }
+        }
+        if whole {
+            self.hash = hash;
+        }
+        if self.hash.is_some() && self.parts.iter().all(|part| part.good || part.len == 0) {
+            self.state = State::Whole;
+            return Verdict::Ready(seq);
+        }
+        Verdict::None
+    }
+
+    fn drop_blob(self, cx: &mut Cx) {
+        if self.own {
+            cx.release(self.blob);
+        }
+    }
+}
+
+impl Part {
+    fn empty(&mut self, now: Mono) {
+        (self.filled, self.hash, self.good) = (0, None, false);
+        (self.moved, self.sources) = (now, Vec::new());
+    }
+}
+
+/// BLAKE3 of no bytes, for the stripes of blocks that are shorter than there are stripes.
+pub(super) const NOTHING_HASH: &[u8; 32] =
+    b"\xaf\x13\x49\xb9\xf5\xf9\xa1\xa6\xa0\x40\x4d\xea\x36\xdc\xc9\x49\
+\x9b\xcb\x25\xc9\xad\xc1\x12\xb7\xcc\x9a\x93\xca\xe4\x1f\x32\x62";

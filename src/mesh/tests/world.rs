@@ -1,0 +1,576 @@
+//! Nodes of a mesh in one process under virtual time: their connections, blobs and hashes. Bytes
+//! are real, so that hashes are; uplinks have a rate, links a delay. Decides nothing about nodes.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use crate::base::arena::Key;
+use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Service, Span, Why};
+use crate::base::rng::Rng;
+use crate::base::time::{Mono, Now, Wall};
+use crate::mesh::wire::NodeId;
+use crate::mesh::{Airing, Event, MemberSettings, Mesh, RootSettings};
+
+pub(super) const LATENCY: Duration = Duration::from_millis(2);
+const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
+const STARTED: Mono = Mono(1_000_000_000);
+const CHUNK: usize = 8 << 10;
+pub(super) const LASTS: Duration = Duration::from_secs(1);
+pub(super) const LEAD: Duration = Duration::from_secs(6);
+
+#[derive(Debug)]
+enum News {
+    Incoming { to: usize, peer: SocketAddr },
+    Connected,
+    Bytes(Vec<u8>),
+    Sent(u64),
+    Ended,
+    Closed(Gone),
+}
+
+#[derive(Debug)]
+struct Socket {
+    /// Which connection, and whether this end took it.
+    end: (usize, usize),
+    inbox: VecDeque<u8>,
+    take: usize,
+    directed: Option<(Span, u64)>,
+    /// When the last of them is.
+    free_at: Mono,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Told {
+    Hashed(Span, [u8; 32]),
+    Opened(Blob),
+    Closed(Conn),
+}
+
+/// A node and its machine.
+#[expect(clippy::struct_excessive_bools, reason = "independent faults, not one state")]
+pub(super) struct Host {
+    pub(super) mesh: Mesh,
+    pub(super) cx: Cx,
+    pub(super) address: SocketAddr,
+    pub(super) slots: usize,
+    pub(super) dead: bool,
+    pub(super) left: bool,
+    /// It reads nothing any more, so nothing more is taken from who sends to it.
+    pub(super) stalled: bool,
+    /// Sends wrong bytes.
+    pub(super) lies: bool,
+    /// Whether it can be dialled.
+    pub(super) listens: bool,
+    pub(super) events: Vec<Event>,
+    /// Numbers and moments of the blocks that it handed up.
+    pub(super) got: Vec<u64>,
+    pub(super) missed: Vec<u64>,
+    /// Bytes a second of its uplink.
+    pub(super) rate: u64,
+    uplink: Mono,
+    sockets: BTreeMap<Conn, Socket>,
+    blobs: BTreeMap<Blob, Vec<u8>>,
+    kept: VecDeque<Blob>,
+    told: VecDeque<Told>,
+}
+
+/// The nodes, the first of which is the root.
+pub(super) struct World {
+    pub(super) hosts: Vec<Host>,
+    pub(super) rng: Rng,
+    pub(super) mono: Mono,
+    pub(super) stripes: usize,
+    pub(super) block_bytes: usize,
+    /// Who is at the end that dialled, and at the other.
+    pipes: Vec<[Option<(usize, Conn)>; 2]>,
+    coming: BTreeMap<(Mono, u64), ((usize, usize), News)>,
+    serial: u64,
+    settled: u64,
+    next_seq: u64,
+    air_at: Mono,
+}
+
+fn address(host: usize) -> SocketAddr {
+    let [.., b, c] = u32::try_from(host + 1).unwrap().to_be_bytes();
+    SocketAddr::from(([127, 9, b, c], 7070))
+}
+
+fn now(mono: Mono) -> Now {
+    Now { mono, wall: BEGAN + mono.since(STARTED) }
+}
+
+pub(super) fn block_bytes(seq: u64, len: usize) -> Vec<u8> {
+    let mut rng = Rng::new(seq);
+    let words = (0..len.div_ceil(64)).map(|_| rng.next_u64().to_le_bytes());
+    let mut bytes: Vec<u8> = words.flat_map(|word| word.repeat(8)).collect();
+    bytes.truncate(len);
+    bytes
+}
+
+impl World {
+    /// A root alone; its first block is aired after a second.
+    pub(super) fn new(seed: u64, root_slots: usize, stripes: usize) -> Self {
+        let mut world = Self {
+            hosts: Vec::new(),
+            rng: Rng::new(seed),
+            mono: STARTED,
+            stripes,
+            block_bytes: 24 << 10,
+            pipes: Vec::new(),
+            coming: BTreeMap::new(),
+            serial: 0,
+            settled: 0,
+            next_seq: 100,
+            air_at: STARTED.after(LASTS),
+        };
+        world.start_root(root_slots);
+        world
+    }
+
+    /// The root's process starts again, with nothing but its settings.
+    pub(super) fn restart_root(&mut self) {
+        for pipe in &mut self.pipes {
+            for end in pipe.iter_mut() {
+                *end = end.filter(|(host, _)| *host != 0);
+            }
+        }
+        let slots = self.hosts[0].slots;
+        let members = self.hosts.split_off(1);
+        self.hosts.clear();
+        self.start_root(slots);
+        self.hosts.extend(members);
+    }
+
+    fn start_root(&mut self, slots: usize) {
+        let settings = RootSettings {
+            node: NodeId(1),
+            channel: "one".to_owned(),
+            epoch: 77,
+            ticket: [9; 16],
+            advertise: address(0),
+            slots,
+            stripes: self.stripes,
+            lead: LEAD,
+            members_max: 1000,
+            rate: 0,
+            rescue_rate: 1 << 20,
+            roots: Vec::new(),
+        };
+        let mut cx = Cx::new(now(self.mono), self.rng.next_u64());
+        let mesh = Mesh::new_root(&mut cx, settings);
+        self.enter(mesh, cx, slots);
+    }
+
+    /// A member joins.
+    pub(super) fn join(&mut self, slots: usize) -> usize {
+        let host = self.hosts.len();
+        let settings = MemberSettings {
+            node: NodeId(host as u64 + 1),
+            channel: "one".to_owned(),
+            port: 7070,
+            slots,
+            roots: vec![address(0)],
+        };
+        let mut cx = Cx::new(now(self.mono), self.rng.next_u64());
+        let mesh = Mesh::new_member(&mut cx, settings);
+        self.enter(mesh, cx, slots);
+        host
+    }
+
+    fn enter(&mut self, mesh: Mesh, cx: Cx, slots: usize) {
+        let host = self.hosts.len();
+        self.hosts.push(Host {
+            mesh,
+            cx,
+            address: address(host),
+            slots,
+            dead: false,
+            left: false,
+            stalled: false,
+            lies: false,
+            listens: true,
+            events: Vec::new(),
+            got: Vec::new(),
+            missed: Vec::new(),
+            rate: 1 << 20,
+            uplink: self.mono,
+            sockets: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            kept: VecDeque::new(),
+            told: VecDeque::new(),
+        });
+        self.settle(host);
+    }
+
+    /// Nothing is said, and nothing ever comes back from there.
+    pub(super) fn kill_silently(&mut self, host: usize) {
+        self.hosts[host].dead = true;
+    }
+
+    /// Its process dies: its system resets every connection.
+    pub(super) fn kill(&mut self, host: usize) {
+        self.hosts[host].dead = true;
+        self.hosts[host].left = true;
+        let ends: Vec<_> = self.hosts[host].sockets.values().map(|s| s.end).collect();
+        for end in ends {
+            self.post(self.mono.after(LATENCY), other(end), News::Closed(Gone::Reset));
+        }
+    }
+
+    pub(super) fn leave(&mut self, host: usize) {
+        let it = &mut self.hosts[host];
+        it.cx.now = now(self.mono);
+        it.mesh.leave(&mut it.cx);
+        self.settle(host);
+    }
+
+    /// Bytes from nowhere to a node; the connection that they went over.
+    pub(super) fn shout(&mut self, host: usize, bytes: &[u8]) -> Conn {
+        let peer = SocketAddr::from(([127, 8, 8, 8], 999));
+        self.pipes.push([None, None]);
+        let end = (self.pipes.len() - 1, 1);
+        self.arrive(end, News::Incoming { to: host, peer });
+        let (_, conn) = self.pipes[end.0][1].expect("it was taken");
+        self.arrive(end, News::Bytes(bytes.to_vec()));
+        conn
+    }
+
+    pub(super) fn is_open(&self, host: usize, conn: Conn) -> bool {
+        self.hosts[host].cx.is_open(conn)
+    }
+
+    pub(super) fn run(&mut self, time: Duration) {
+        let until = self.mono.after(time);
+        for _ in 0..20_000_000_u64 {
+            let coming = self.coming.first_key_value().map(|((at, _), _)| *at);
+            let alive = self.hosts.iter().enumerate().filter(|(_, host)| !host.dead);
+            let timer = alive.filter_map(|(i, host)| Some((host.cx.wheel.next()?, i))).min();
+            let air = Some(self.air_at).filter(|_| !self.hosts[0].dead && !self.hosts[0].left);
+            let next = [coming, timer.map(|(at, _)| at), air].into_iter().flatten().min();
+            let Some(at) = next.filter(|at| *at <= until) else {
+                self.mono = until;
+                return;
+            };
+            self.mono = self.mono.max(at);
+            if coming == Some(at) {
+                let (_, (end, news)) = self.coming.pop_first().unwrap();
+                self.arrive(end, news);
+            } else if air == Some(at) {
+                self.air();
+            } else if let Some((_, host)) = timer {
+                self.timer(host);
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    fn timer(&mut self, host: usize) {
+        let it = &mut self.hosts[host];
+        it.cx.now = now(self.mono);
+        while let Some((_, wake)) = it.cx.wheel.pop_due(self.mono) {
+            match wake.why {
+                Why::MeshTick | Why::MeshJoin => it.mesh.timer(&mut it.cx, wake.why),
+                why => {
+                    let conn = Conn(Key::from_bits(wake.what));
+                    let Some(peer) = it.cx.peers.get_mut(conn.0) else { continue };
+                    peer.timer = None;
+                    if why == Why::ClosePatience {
+                        it.cx.out.push_back(Output::Close { conn, end: End::Reset });
+                    } else {
+                        it.mesh.timeout(&mut it.cx, conn);
+                    }
+                }
+            }
+        }
+        self.settle(host);
+    }
+
+    fn air(&mut self) {
+        let len = self.block_bytes;
+        let root = &mut self.hosts[0];
+        root.cx.now = now(self.mono);
+        let seq = self.next_seq;
+        let blob = root.cx.blobs.insert(()).map(Blob).unwrap();
+        root.blobs.insert(blob, block_bytes(seq, len));
+        let airing = Airing {
+            seq,
+            movie: "movie".into(),
+            file: format!("movie_{seq:05}.ts").into(),
+            blob,
+            len: len as u64,
+            starts_at: root.cx.now.wall + LEAD,
+            lasts: LASTS,
+        };
+        root.mesh.air(&mut root.cx, &airing);
+        (self.next_seq, self.air_at) = (seq + 1, self.air_at.after(LASTS));
+        root.keep(blob);
+        self.settle(0);
+    }
+
+    fn post(&mut self, at: Mono, end: (usize, usize), news: News) {
+        self.serial += 1;
+        self.coming.insert((at, self.serial), (end, news));
+    }
+
+    fn arrive(&mut self, end: (usize, usize), news: News) {
+        if let News::Incoming { to, peer } = news {
+            return self.incoming(to, peer, end);
+        }
+        let Some((host, conn)) = self.pipes[end.0][end.1] else { return };
+        let far = self.pipes[end.0][1 - end.1].map(|(far, _)| far);
+        let stalled = |host: usize| self.hosts.get(host).is_some_and(|host| host.stalled);
+        match news {
+            News::Sent(_) if far.is_some_and(stalled) => return,
+            News::Bytes(_) if stalled(host) => return,
+            _ => {}
+        }
+        let it = &mut self.hosts[host];
+        if it.dead {
+            return;
+        }
+        it.cx.now = now(self.mono);
+        match news {
+            News::Connected if it.cx.is_open(conn) => it.mesh.connected(&mut it.cx, conn),
+            News::Sent(bytes) if it.cx.is_open(conn) => it.mesh.sent(&mut it.cx, conn, bytes),
+            News::Connected | News::Sent(_) | News::Incoming { .. } => {}
+            News::Bytes(bytes) => {
+                if let Some(socket) = it.sockets.get_mut(&conn) {
+                    socket.inbox.extend(bytes);
+                }
+                self.read(host, conn);
+            }
+            News::Ended => {
+                if let Some(socket) = it.sockets.get_mut(&conn) {
+                    socket.ended = true;
+                }
+                self.read(host, conn);
+            }
+            News::Closed(why) => it.closed(conn, why),
+        }
+        self.settle(host);
+    }
+
+    fn incoming(&mut self, host: usize, peer: SocketAddr, end: (usize, usize)) {
+        let it = &mut self.hosts[host];
+        if it.dead {
+            return;
+        }
+        it.cx.now = now(self.mono);
+        it.mesh.incoming(&mut it.cx, Some(peer));
+        let accept = it.cx.out.iter().position(|o| matches!(o, Output::Accept { .. }));
+        let Some(at) = accept else {
+            return self.post(self.mono.after(LATENCY), other(end), News::Closed(Gone::Reset));
+        };
+        let Some(Output::Accept { conn }) = it.cx.out.remove(at) else { unreachable!() };
+        it.sockets.insert(conn, Socket::new(end, self.mono));
+        self.pipes[end.0][end.1] = Some((host, conn));
+        self.post(self.mono.after(LATENCY), other(end), News::Connected);
+        self.settle(host);
+    }
+
+    /// Hands up what has arrived, as much as the node asks for at a time.
+    fn read(&mut self, host: usize, conn: Conn) {
+        loop {
+            let it = &mut self.hosts[host];
+            if !it.cx.is_open(conn) {
+                return;
+            }
+            let Some(socket) = it.sockets.get_mut(&conn) else { return };
+            if socket.inbox.is_empty() {
+                if core::mem::take(&mut socket.ended) {
+                    it.mesh.ended(&mut it.cx, conn);
+                    self.settle(host);
+                }
+                return;
+            }
+            if let Some((span, at)) = socket.directed {
+                let count = socket.inbox.len().min(usize::try_from(span.len - at).unwrap());
+                let bytes: Vec<u8> = socket.inbox.drain(..count).collect();
+                let at = at + count as u64;
+                socket.directed = Some((span, at)).filter(|_| at < span.len);
+                if let Some(blob) = it.blobs.get_mut(&span.blob) {
+                    let end = usize::try_from(span.from + at).unwrap();
+                    blob[end - count..end].copy_from_slice(&bytes);
+                }
+                it.mesh.filled(&mut it.cx, conn, span.from + at);
+            } else {
+                let count = socket.inbox.len().min(socket.take.max(1));
+                let bytes: Vec<u8> = socket.inbox.drain(..count).collect();
+                it.mesh.data(&mut it.cx, conn, &bytes);
+            }
+            self.settle(host);
+        }
+    }
+
+    fn settle(&mut self, host: usize) {
+        loop {
+            while let Some(output) = self.hosts[host].cx.out.pop_front() {
+                self.act(host, output);
+            }
+            let it = &mut self.hosts[host];
+            while let Some(event) = it.mesh.poll_event() {
+                it.note(event);
+            }
+            let Some(told) = it.told.pop_front() else { break };
+            match told {
+                Told::Hashed(span, hash) => it.mesh.hashed(&mut it.cx, span, Some(hash)),
+                Told::Opened(blob) => {
+                    let Some(bytes) = it.blobs.get(&blob) else { continue };
+                    let head = bytes[..bytes.len().min(512)].to_vec();
+                    let facts = Facts { len: bytes.len() as u64, modified: BEGAN, head: &head };
+                    it.mesh.opened(&mut it.cx, blob, facts);
+                }
+                Told::Closed(conn) => it.closed(conn, Gone::Closed),
+            }
+        }
+        // After each input it would be all that a debug build does.
+        self.settled += 1;
+        let it = &self.hosts[host];
+        if self.settled.is_multiple_of(7) {
+            it.mesh.check_invariants(&it.cx);
+        }
+    }
+
+    fn act(&mut self, host: usize, output: Output) {
+        let it = &mut self.hosts[host];
+        match output {
+            Output::Dial { conn, to, .. } => {
+                let pipe = self.pipes.len();
+                self.pipes.push([Some((host, conn)), None]);
+                it.sockets.insert(conn, Socket::new((pipe, 0), self.mono));
+                let peer = SocketAddr::new(it.address.ip(), 40_000);
+                let at = self.mono.after(LATENCY);
+                let there = self.hosts.iter().rposition(|other| other.address == to);
+                // A dead host says nothing; where no process listens, the system refuses.
+                match there.filter(|there| self.hosts[*there].listens && !self.hosts[*there].left) {
+                    Some(to) => self.post(at, (pipe, 1), News::Incoming { to, peer }),
+                    None => self.post(at, (pipe, 0), News::Closed(Gone::Refused)),
+                }
+            }
+            Output::Send { conn, payload } => self.send(host, conn, &payload),
+            Output::Receive { conn, into } => {
+                it.sockets.get_mut(&conn).unwrap().directed = Some((into, 0));
+            }
+            Output::Take { conn, bytes } => {
+                it.sockets.get_mut(&conn).unwrap().take = bytes as usize;
+            }
+            Output::Close { conn, end } => self.close(host, conn, end),
+            Output::Create { blob, max } => {
+                it.blobs.insert(blob, vec![0; usize::try_from(max).unwrap()]);
+            }
+            Output::Seal { blob, .. } => it.told.push_back(Told::Opened(blob)),
+            Output::Hash { span } => {
+                let bytes = &it.blobs[&span.blob];
+                let from = usize::try_from(span.from).unwrap();
+                let bytes = &bytes[from..from + usize::try_from(span.len).unwrap()];
+                it.told.push_back(Told::Hashed(span, *blake3::hash(bytes).as_bytes()));
+            }
+            Output::Release { blob } => drop(it.blobs.remove(&blob)),
+            other => panic!("a mesh does not want {other:?}"),
+        }
+    }
+
+    fn send(&mut self, host: usize, conn: Conn, payload: &Payload) {
+        let it = &mut self.hosts[host];
+        let mut bytes = payload.head.to_vec();
+        if let Some(span) = payload.body {
+            let from = usize::try_from(span.from).unwrap();
+            let len = usize::try_from(span.len).unwrap();
+            let mut body = it.blobs[&span.blob][from..from + len].to_vec();
+            if it.lies {
+                body[0] ^= 1;
+            }
+            bytes.extend(body);
+        }
+        let Some(socket) = it.sockets.get_mut(&conn) else { return };
+        let mut posts = Vec::new();
+        for chunk in bytes.chunks(CHUNK) {
+            let takes = Duration::from_nanos(chunk.len() as u64 * 1_000_000_000 / it.rate);
+            it.uplink = it.uplink.max(self.mono).after(takes);
+            socket.free_at = it.uplink;
+            posts.push((it.uplink, chunk.to_vec()));
+        }
+        let end = socket.end;
+        for (at, chunk) in posts {
+            self.post(at, end, News::Sent(chunk.len() as u64));
+            self.post(at.after(LATENCY), other(end), News::Bytes(chunk));
+        }
+    }
+
+    fn close(&mut self, host: usize, conn: Conn, how: End) {
+        let Some(socket) = self.hosts[host].sockets.get(&conn) else { return };
+        let (at, news) = match how {
+            End::Flushed => (socket.free_at.max(self.mono), News::Ended),
+            End::Reset => (self.mono, News::Closed(Gone::Reset)),
+        };
+        self.post(at.after(LATENCY), other(socket.end), news);
+        self.hosts[host].told.push_back(Told::Closed(conn));
+    }
+}
+
+/// The other end of a connection.
+fn other((pipe, end): (usize, usize)) -> (usize, usize) {
+    (pipe, 1 - end)
+}
+
+impl Socket {
+    fn new(end: (usize, usize), now: Mono) -> Self {
+        let inbox = VecDeque::new();
+        Self { end, inbox, take: usize::MAX, directed: None, free_at: now, ended: false }
+    }
+}
+
+impl Host {
+    /// A connection is gone, as the node that owns the arena handles it.
+    fn closed(&mut self, conn: Conn, why: Gone) {
+        if self.sockets.remove(&conn).is_none() {
+            return;
+        }
+        if let Some(peer) = self.cx.peers.remove(conn.0) {
+            if let Some(timer) = peer.timer {
+                self.cx.wheel.cancel(timer);
+            }
+            assert_eq!(peer.service, Service::Mesh);
+            self.mesh.closed(&mut self.cx, conn, why);
+        }
+    }
+
+    /// Keeps a block as a window does, and lets the oldest go.
+    fn keep(&mut self, blob: Blob) {
+        self.kept.push_back(blob);
+        if self.kept.len() > 12 {
+            let old = self.kept.pop_front().unwrap();
+            self.drop_kept(old);
+        }
+    }
+
+    fn drop_kept(&mut self, blob: Blob) {
+        self.mesh.retire(blob);
+        self.cx.release(blob);
+    }
+
+    /// The node lets go of all blocks.
+    pub(super) fn empty(&mut self) {
+        for blob in core::mem::take(&mut self.kept) {
+            self.drop_kept(blob);
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        match &event {
+            Event::Block(block) => {
+                let bytes = &self.blobs[&block.blob];
+                assert!(*bytes == block_bytes(block.seq, bytes.len()), "the right bytes");
+                assert!(block.at <= block.starts_at || self.got.is_empty(), "before its air time");
+                self.got.push(block.seq);
+                self.keep(block.blob);
+            }
+            Event::Missed { seq } => self.missed.push(*seq),
+            Event::Left => self.left = true,
+            _ => {}
+        }
+        self.events.push(event);
+    }
+}
