@@ -37,8 +37,8 @@
 //!   into a blob's map. Received blocks of unknown length get the address space of the longest
 //!   block and only the memory they fill.
 //! * **A blob is a map**: a library block is its file, mapped read-only; a received block is a
-//!   sealed memfd. A file that shrinks under its map makes the write fail (EFAULT): the block is
-//!   taken off with one log line and the filler takes its place.
+//!   memfd whose size is sealed. A file that shrinks under its map makes the write fail (EFAULT):
+//!   the block is taken off with one log line and the filler takes its place.
 //! * *Errors* are bad input: an error value and a closed peer. *Panics* are bugs of ours.
 //!
 //! # One turn of the loop ([`daemon`])

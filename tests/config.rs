@@ -122,7 +122,7 @@ fn the_sample_client_works_as_it_stands() {
 
 #[test]
 fn the_samples_listen_on_this_machine_only() {
-    for config in [sample("server.toml"), sample("client.toml")] {
+    for config in [sample("server.toml"), sample("client.toml"), sample("relay.toml")] {
         let listeners = [
             config.tv.map(|tv| tv.listen),
             config.http.map(|http| http.listen),
@@ -134,7 +134,7 @@ fn the_samples_listen_on_this_machine_only() {
 
 #[test]
 fn a_printed_sample_is_read_as_the_same_configuration() {
-    for name in ["server.toml", "client.toml"] {
+    for name in ["server.toml", "client.toml", "relay.toml"] {
         let config = sample(name);
         let printed = print(&config);
         assert_eq!(Config::parse(&printed, &place("printed.toml")), Ok(config), "{printed}");

@@ -1,15 +1,16 @@
 //! Blobs: blocks as maps, and the only unsafe code of the program.
 //!
-//! A library block is its file, mapped read-only; a received block is a sealed memfd. Nothing here
-//! or above ever looks at a library file's map from user space: the kernel copies out of it, and
-//! where the file shrank it answers EFAULT ("bad address") instead of the SIGBUS that a reader
-//! would get. Called by `stream`, `datagram`, `spooler` and the reactor.
+//! A library block is its file, mapped read-only; a received block is a memfd whose size is sealed.
+//! Nothing here or above ever looks at a library file's map from user space: the kernel copies out
+//! of it, and where the file shrank it answers EFAULT ("bad address") instead of the SIGBUS that a
+//! reader would get. Called by `stream`, `datagram`, `spooler` and the reactor.
 
 #![expect(unsafe_code, reason = "system calls that read from and write to maps by raw address")]
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -34,7 +35,7 @@ struct Identity {
 #[derive(Debug)]
 pub(super) struct Map {
     raw: MmapRaw,
-    len: u64,
+    len: Cell<u64>,
     file: Option<(Identity, Box<str>)>,
 }
 
@@ -83,7 +84,7 @@ impl Map {
         raw.advise(Advice::WillNeed).ok();
         let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
         let file = Some((identity, path.into()));
-        Ok((Self { raw, len, file }, Found { len, modified, head }))
+        Ok((Self { raw, len: Cell::new(len), file }, Found { len, modified, head }))
     }
 
     /// Whether the mapped file still has all its bytes. A file that lost less than a page gives no
@@ -94,7 +95,7 @@ impl Map {
         // A name that is gone, or is another file's now, leaves the map whole.
         fstatat(directory, Path::new(&**path), flags).map_or(true, |stat| {
             let same = stat.st_dev == identity.device && stat.st_ino == identity.inode;
-            !same || u64::try_from(stat.st_size).is_ok_and(|len| len >= self.len)
+            !same || u64::try_from(stat.st_size).is_ok_and(|len| len >= self.len.get())
         })
     }
 }
@@ -109,48 +110,56 @@ fn size(len: u64) -> usize {
     usize::try_from(len).expect("blocks are at most BLOCK_BYTES_MAX long")
 }
 
-/// A block being received: address space for the most it may have, memory only for what came.
-#[derive(Debug)]
-pub(super) struct Receiving {
-    memory: OwnedFd,
-    raw: MmapRaw,
-    max: u64,
-}
-
-impl Receiving {
-    pub(super) fn new(max: u64) -> io::Result<Self> {
+// Blocks that are received: address space for the most one may have, memory only for what came.
+impl Map {
+    /// Makes room for a block of at most so many bytes. Its size is sealed, so that nothing can
+    /// make a reader fault.
+    pub(super) fn memory(max: u64) -> io::Result<Self> {
         let memory = memfd_create("block", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         let max = max.min(limits::BLOCK_BYTES_MAX);
         nix::unistd::ftruncate(&memory, i64::try_from(max).map_err(io::Error::other)?)?;
+        let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
         let raw = MmapOptions::new().len(size(max)).map_raw(&memory)?;
-        Ok(Self { memory, raw, max })
+        Ok(Self { raw, len: Cell::new(max), file: None })
     }
 
     /// Reads from a socket straight into the map. `Ok(0)` is the end of the stream.
     pub(super) fn read(&self, from: &impl AsRawFd, at: u64, len: u64) -> io::Result<usize> {
-        let at = at.min(self.max);
-        let len = size(len.min(self.max - at));
-        // SAFETY: `at + len` lies inside the map, which lives as long as `self`; the kernel writes
-        // there, and no Rust reference to that memory exists anywhere.
+        assert!(self.file.is_none(), "only memory of our own is received into");
+        let at = at.min(self.len.get());
+        let len = size(len.min(self.len.get() - at));
+        // SAFETY: `at + len` lies inside the map, which lives as long as `self` and is writable
+        // because it is no file's; the kernel writes there, and no Rust reference to that memory
+        // exists anywhere at this time.
         let got = unsafe {
             libc::read(from.as_raw_fd(), self.raw.as_mut_ptr().add(size(at)).cast(), len)
         };
         usize::try_from(got).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Cuts the memory to what was received and makes it unchangeable.
-    pub(super) fn seal(self, len: u64, now: Wall) -> io::Result<(Map, Found)> {
+    /// A received block is complete at this length.
+    pub(super) fn finish(&self, len: u64, now: Wall) -> io::Result<Found> {
         if len == 0 {
             return Err(io::Error::other("nothing was received"));
         }
-        drop(self.raw);
-        let file = File::from(self.memory);
-        file.set_len(len.min(self.max))?;
-        let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_WRITE;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-        let head = head(&file, len)?;
-        let raw = MmapOptions::new().len(size(len)).map_raw_read_only(&file)?;
-        Ok((Map { raw, len, file: None }, Found { len, modified: now, head }))
+        self.len.set(len.min(self.len.get()));
+        let most = limits::SNIFF_BYTES_MAX as u64;
+        let head = self.with_bytes(0, most, <[u8]>::to_vec).unwrap_or_default();
+        Ok(Found { len: self.len.get(), modified: now, head })
+    }
+
+    /// Looks at bytes of a received block; nothing for a file's, which could fault.
+    fn with_bytes<T>(&self, at: u64, len: u64, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        if self.file.is_some() {
+            return None;
+        }
+        let at = at.min(self.len.get());
+        let len = size(len.min(self.len.get() - at));
+        // SAFETY: the range lies inside the map, whose memory cannot shrink (sealed) and is written
+        // only by `read` above, which cannot run while `look` does: there is one thread.
+        let bytes = unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(size(at)), len) };
+        Some(look(bytes))
     }
 }
 
@@ -176,11 +185,11 @@ impl Part<'_> {
                 libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
             }
             Part::Mapped(map, from, len) => {
-                let from = from.min(map.len);
+                let from = from.min(map.len.get());
                 let base = map.raw.as_ptr().wrapping_add(size(from));
                 libc::iovec {
                     iov_base: base.cast_mut().cast(),
-                    iov_len: size(len.min(map.len - from)),
+                    iov_len: size(len.min(map.len.get() - from)),
                 }
             }
         }
@@ -290,13 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn a_received_block_is_read_into_its_map_and_sealed() {
+    fn a_received_block_is_read_into_its_map() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         ours.write_all(b"hello block").unwrap();
-        let receiving = Receiving::new(1 << 20).unwrap();
-        assert_eq!(receiving.read(&theirs, 0, 5).unwrap(), 5);
-        assert_eq!(receiving.read(&theirs, 5, 100).unwrap(), 6);
-        let (map, found) = receiving.seal(11, Wall(1)).unwrap();
-        assert_eq!((map.len, &found.head[..]), (11, &b"hello block"[..]));
+        let map = Map::memory(1 << 20).unwrap();
+        assert_eq!(map.read(&theirs, 0, 5).unwrap(), 5);
+        assert_eq!(map.read(&theirs, 5, 100).unwrap(), 6);
+        let found = map.finish(11, Wall(1)).unwrap();
+        assert_eq!((found.len, &found.head[..]), (11, &b"hello block"[..]));
+        // What comes after its end has no room any more.
+        ours.write_all(b"more").unwrap();
+        assert_eq!(map.read(&theirs, 11, 100).unwrap(), 0);
     }
 }

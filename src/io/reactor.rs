@@ -21,7 +21,7 @@ use crate::base::arena::{Key, Side};
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, End, Facts, Gone, Input, Level, Service, StoreError};
 use crate::base::time::{Mono, Now, Wall};
-use crate::io::blobs::{Map, Receiving};
+use crate::io::blobs::Map;
 use crate::io::datagram::Datagram;
 use crate::io::listener::{Accepted, Listener, Place};
 use crate::io::spooler::Spooler;
@@ -100,7 +100,6 @@ pub struct Reactor {
     streams: Side<Stream>,
     incoming: Option<Socket>,
     maps: Side<Rc<Map>>,
-    receiving: Side<Rc<Receiving>>,
     faulted: Side<()>,
     library: Option<File>,
     spooler: Option<Spooler>,
@@ -127,7 +126,6 @@ impl Reactor {
             streams: Side::default(),
             incoming: None,
             maps: Side::default(),
-            receiving: Side::default(),
             faulted: Side::default(),
             library: None,
             spooler: None,

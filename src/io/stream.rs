@@ -17,7 +17,7 @@ use socket2::SockRef;
 
 use crate::base::limits;
 use crate::base::port::{Blob, End, Gone};
-use crate::io::blobs::{Map, Part, Receiving, write_parts};
+use crate::io::blobs::{Map, Part, write_parts};
 
 /// The kinds of socket that carry streams.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Chunk {
 /// Where arriving bytes go instead of upwards.
 #[derive(Debug)]
 pub(super) struct Directed {
-    pub(super) into: Rc<Receiving>,
+    pub(super) into: Rc<Map>,
     pub(super) blob: Blob,
     pub(super) at: u64,
     pub(super) end: u64,
@@ -204,8 +204,6 @@ impl Stream {
         match result {
             Ok(0) => {
                 self.ended = true;
-                // Whoever seals the blob must be its only holder.
-                self.directed = None;
                 Got::End
             }
             Ok(count) => self.took(count),

@@ -7,11 +7,14 @@
 //! | asking | `10` arrives | watching |
 //! | | `00` arrives | idle, asks again after the backoff |
 //! | | a block arrives (an answer that came late) | watching |
-//! | | [`Why::Silent`] | idle, asks again after the backoff |
+//! | | [`Why::Silent`], no connection | idle, asks again after the backoff |
 //! | watching | a block arrives | watching, backoff back to its start |
-//! | | [`Why::Silent`]: three periods without one | idle, asks again |
+//! | | [`Why::Silent`]: three periods without one | idle, asks again after the backoff |
 //! | any | [`Client::leave`] | leaving: `12c` is sent |
-//! | leaving | the server hangs up, or patience ends | over |
+//! | leaving | the server hangs up, or patience ends | over: what still comes is cut off |
+//!
+//! The period is learnt from the blocks. One that was assumed much too short would have us join
+//! again before each next block, for ever: so it doubles until a gap can be measured.
 //!
 //! The wire does not say what a connection carries: two bytes `10` or `00` and the end are an
 //! answer, anything else is a block. Everything received goes into a blob without passing through
@@ -146,7 +149,13 @@ pub struct Client {
     command: Option<Conn>,
     receiving: Side<Receiving>,
     sealing: VecDeque<(Blob, u64)>,
+    /// When we were let in, or the last block came.
+    heard: Mono,
+    /// Blocks since we were let in.
+    blocks_in: u64,
     last_block: Option<Mono>,
+    /// Whether a gap was measured since we were last let in.
+    measured: bool,
     stats: Stats,
     events: VecDeque<Event>,
 }
@@ -167,7 +176,10 @@ impl Client {
             command: None,
             receiving: Side::default(),
             sealing: VecDeque::new(),
+            heard: Mono::default(),
+            blocks_in: 0,
             last_block: None,
+            measured: false,
             stats: Stats::default(),
             events: VecDeque::new(),
         }
@@ -175,7 +187,7 @@ impl Client {
 
     /// Another assumed period, until the next is measured.
     pub fn set_period(&mut self, period: Duration) {
-        self.period = period;
+        (self.period, self.measured) = (period, false);
     }
 
     /// Joins. The port where the server dials in must be open by now.
@@ -218,7 +230,7 @@ impl Client {
         self.timer = Some(cx.wake(why, 0, after));
     }
 
-    /// Somebody dialled in where the server should. `true`: taken.
+    /// Somebody dialled in where the server should.
     pub fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
         let Some(peer) = peer else { return };
         let address = canonical(peer.ip());
@@ -290,13 +302,19 @@ impl Client {
 
     /// Gives up what a connection has brought so far.
     fn tear(&mut self, cx: &mut Cx, conn: Conn) {
-        let Some(Receiving { blob, bytes }) = self.receiving.remove(conn.0) else { return };
-        cx.release(blob);
-        cx.close(conn, End::Reset);
+        let bytes = self.cut(cx, conn);
         if bytes > 0 {
             self.stats.torn += 1;
             self.events.push_back(Event::Torn { bytes });
         }
+    }
+
+    /// Ends a connection and forgets what it has brought: so many bytes.
+    fn cut(&mut self, cx: &mut Cx, conn: Conn) -> u64 {
+        let Some(Receiving { blob, bytes }) = self.receiving.remove(conn.0) else { return 0 };
+        cx.release(blob);
+        cx.close(conn, End::Reset);
+        bytes
     }
 
     /// What was received is whole and sealed. `false`: it was not this client's.
@@ -342,6 +360,7 @@ impl Client {
 
     fn enter(&mut self, cx: &mut Cx) {
         self.state = State::Watching;
+        (self.heard, self.blocks_in, self.last_block) = (cx.now.mono, 0, None);
         self.stats.joins += 1;
         self.events.push_back(Event::Joined);
         self.watch(cx);
@@ -368,13 +387,27 @@ impl Client {
 
     /// Learns the period from the gap between two blocks: a quarter of each new gap counts.
     fn measure(&mut self, now: Mono) {
+        self.heard = now;
+        self.blocks_in += 1;
+        // The first block comes as soon as we are in, whatever is left of its time.
+        if self.blocks_in == 1 {
+            return;
+        }
         if let Some(last) = self.last_block.replace(now) {
             let gap = now.since(last).clamp(PERIODS.0, PERIODS.1);
-            // A gap that a lost block made says nothing about the period.
-            if gap < self.period * limits::TV_SILENT_PERIODS {
-                self.period = (self.period * 3 + gap) / 4;
-            }
+            self.period = (self.period * 3 + gap) / 4;
+            self.measured = true;
         }
+    }
+
+    /// No block for three periods.
+    fn silent(&mut self, cx: &mut Cx) {
+        self.events.push_back(Event::Silent { since: cx.now.mono.since(self.heard) });
+        if self.blocks_in > 0 && !self.measured {
+            self.period = (self.period * 2).min(PERIODS.1);
+        }
+        (self.measured, self.last_block) = (false, None);
+        self.again(cx);
     }
 
     fn unanswered(&mut self, cx: &mut Cx, why: Option<Gone>) {
@@ -397,12 +430,7 @@ impl Client {
         match (self.state, why) {
             (State::Idle, Why::Join) => self.start(cx),
             (State::Asking, Why::Silent) => self.unanswered(cx, None),
-            (State::Watching, Why::Silent) => {
-                let since = self.last_block.map_or(self.period, |last| cx.now.mono.since(last));
-                self.last_block = None;
-                self.events.push_back(Event::Silent { since });
-                self.start(cx);
-            }
+            (State::Watching, Why::Silent) => self.silent(cx),
             (State::Leaving, _) => self.over(cx),
             _ => {}
         }
@@ -427,9 +455,6 @@ impl Client {
         if matches!(self.state, State::Leaving | State::Over) {
             return;
         }
-        if self.state == State::Idle {
-            return self.over(cx);
-        }
         self.state = State::Leaving;
         self.command(cx, Ask::Leave);
         self.set_timer(cx, Why::Silent, limits::TV_LINGER);
@@ -437,6 +462,13 @@ impl Client {
 
     fn over(&mut self, cx: &mut Cx) {
         self.state = State::Over;
+        let receiving: Vec<_> = self.receiving.iter().map(|(key, _)| Conn(key)).collect();
+        for conn in receiving {
+            self.cut(cx, conn);
+        }
+        if let Some(command) = self.command.take() {
+            cx.close(command, End::Reset);
+        }
         if let Some(timer) = self.timer.take() {
             cx.wheel.cancel(timer);
         }
@@ -467,6 +499,18 @@ impl Client {
         self.stats
     }
 
+    /// Blobs that it holds.
+    #[must_use]
+    pub fn blobs(&self) -> usize {
+        self.receiving.len() + self.sealing.len()
+    }
+
+    /// Timers that it holds beside those of connections.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        usize::from(self.timer.is_some())
+    }
+
     /// What happened since the last question.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -482,7 +526,15 @@ impl Client {
             assert!(cx.is_open(Conn(key)), "what is received has a connection");
             assert!(cx.blobs.get(receiving.blob.0).is_some(), "and a blob");
         }
-        let waits = self.timer.is_some() || self.state == State::Over;
-        assert!(waits, "a client always waits for something with a limit");
+        for (blob, _) in &self.sealing {
+            assert!(cx.blobs.get(blob.0).is_some(), "what is sealed is a blob");
+        }
+        let over = self.state == State::Over;
+        assert!(self.timer.is_some() != over, "a client always waits for something with a limit");
+        assert!(self.command.is_none_or(|conn| cx.is_open(conn)), "a command has a connection");
+        assert!(!over || (self.command, self.receiving.len()) == (None, 0), "who is out has none");
     }
 }
+
+#[cfg(test)]
+mod tests;

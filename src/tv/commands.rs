@@ -5,12 +5,12 @@
 //! |---|---|---|
 //! | asking | three bytes | answered: [`Commands::data`] gives them, [`Commands::answer`] follows |
 //! | | end, patience over | closed |
-//! | | too many others | closed, the longest waiting first |
 //! | answered | more bytes | they are forgotten |
 //! | | end, linger over | closed |
+//! | either | too many others | closed: first the longest silent, then the longest answered |
 //!
-//! They are read all the same: closing on unread bytes would be a reset, and might take the answer
-//! out of the sender's hands.
+//! What follows a command is read and forgotten because closing on unread bytes would be a reset,
+//! and might take the answer with it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -35,31 +35,35 @@ struct Asking {
 #[derive(Default, Debug)]
 pub(super) struct Commands {
     conns: Side<Asking>,
-    /// Those that have not asked yet, oldest first.
-    silent: BTreeMap<u64, Conn>,
+    /// Those that may make room: first who has not asked yet, then who was answered.
+    oldest: BTreeMap<(bool, u64), Conn>,
     order: u64,
     /// Connections that ended without three bytes.
     pub(super) unasked: u64,
 }
 
 impl Commands {
-    /// Takes a connection in; when there are too many, the oldest that has not asked makes room.
+    /// Takes a connection in; when there are too many, another makes room.
     pub(super) fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>, max: usize) {
         let Some(peer) = peer else { return };
         if self.conns.len() >= max {
-            let Some((_, oldest)) = self.silent.pop_first() else { return };
-            self.conns.remove(oldest.0);
-            self.unasked += 1;
-            cx.close(oldest, End::Reset);
+            self.make_room(cx);
         }
         let patience = (Why::CommandPatience, limits::TV_COMMAND_PATIENCE);
         let Some(conn) = cx.accept(Service::Tv, Some(peer), patience) else { return };
         self.order += 1;
-        self.silent.insert(self.order, conn);
+        self.oldest.insert((false, self.order), conn);
         let (bytes, count, answered, extra) = ([0; COMMAND_BYTES], 0, false, 0);
         let address = canonical(peer.ip());
         let asking = Asking { address, bytes, count, answered, extra, order: self.order };
         self.conns.insert(conn.0, asking);
+    }
+
+    fn make_room(&mut self, cx: &mut Cx) {
+        let Some(((answered, _), conn)) = self.oldest.pop_first() else { return };
+        self.conns.remove(conn.0);
+        self.unasked += u64::from(!answered);
+        cx.close(conn, if answered { End::Flushed } else { End::Reset });
     }
 
     /// Bytes came; the command and its sender when that makes it whole.
@@ -85,7 +89,8 @@ impl Commands {
             return None;
         }
         asking.answered = true;
-        self.silent.remove(&asking.order);
+        self.oldest.remove(&(false, asking.order));
+        self.oldest.insert((true, asking.order), conn);
         Some((asking.bytes, asking.address))
     }
 
@@ -113,16 +118,16 @@ impl Commands {
     /// The connection is gone.
     pub(super) fn closed(&mut self, conn: Conn) {
         if let Some(asking) = self.conns.remove(conn.0) {
-            self.silent.remove(&asking.order);
+            self.oldest.remove(&(asking.answered, asking.order));
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.conns.len()
-    }
-
-    pub(super) fn check_invariants(&self) {
-        let silent = self.conns.iter().filter(|(_, asking)| !asking.answered).count();
-        assert_eq!(silent, self.silent.len(), "each silent connection is in the queue once");
+    pub(super) fn check_invariants(&self, cx: &Cx) {
+        assert_eq!(self.conns.len(), self.oldest.len(), "each connection is in the order once");
+        for ((answered, order), conn) in &self.oldest {
+            let asking = self.conns.get(conn.0).expect("what is in the order is known");
+            assert_eq!((asking.answered, asking.order), (*answered, *order), "under its state");
+            assert!(cx.peers.get(conn.0).is_some(), "a command has a connection");
+        }
     }
 }

@@ -14,4 +14,5 @@ pub mod wire;
 
 mod callback;
 mod commands;
+mod dials;
 mod roster;

@@ -1,6 +1,7 @@
 //! Who is in which channel, and what each client is owed. Only bookkeeping: `server` decides.
 
-use std::collections::BTreeMap;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::base::arena::{Arena, Key};
@@ -8,6 +9,7 @@ use crate::base::limits;
 use crate::base::port::{Conn, Span};
 use crate::base::time::Mono;
 use crate::base::wheel::Timer;
+use crate::tv::dials::Place;
 use crate::tv::wire::Reply;
 
 /// What a client is waiting for.
@@ -27,9 +29,11 @@ pub(super) enum Task {
     /// Nothing.
     Idle,
     /// It waits for its turn to be dialled.
-    Queued,
-    /// It is being dialled, or will be again in a moment.
-    Dialling(Option<Conn>),
+    Queued(Place),
+    /// It is being dialled.
+    Dialling(Conn),
+    /// It was refused, and is dialled again in a moment.
+    Retrying,
     /// It is being sent an answer or a block.
     Sending(Conn),
 }
@@ -48,8 +52,8 @@ pub(super) struct Client {
     pub(super) owed: bool,
     /// What it is being sent has run over its time.
     pub(super) late: bool,
-    /// Refusals before this are the original's late bind, not a failure.
-    pub(super) grace_until: Mono,
+    /// Refusals before this are the original's late bind, not a failure; none until it is dialled.
+    pub(super) grace_until: Option<Mono>,
     pub(super) started: Mono,
     pub(super) timer: Option<Timer>,
     pub(super) since: Mono,
@@ -58,6 +62,38 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Somebody who is to be answered, and has nothing under way yet.
+    pub(super) fn new(now: Mono, address: IpAddr, channel: usize, reply: Reply) -> Self {
+        Self {
+            address,
+            channel,
+            phase: Phase::Answering(reply),
+            task: Task::Idle,
+            strikes: 0,
+            proven: false,
+            owed: false,
+            late: false,
+            grace_until: None,
+            started: now,
+            timer: None,
+            since: now,
+            blocks: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(self.phase, Phase::Answering(_))
+    }
+
+    /// The connection to it.
+    pub(super) fn conn(&self) -> Option<Conn> {
+        match self.task {
+            Task::Dialling(conn) | Task::Sending(conn) => Some(conn),
+            Task::Idle | Task::Queued(_) | Task::Retrying => None,
+        }
+    }
+
     pub(super) fn is_listed(&self) -> bool {
         matches!(self.phase, Phase::Pausing | Phase::Watching)
     }
@@ -67,7 +103,7 @@ impl Client {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Live {
     pub(super) span: Span,
-    pub(super) lasts: core::time::Duration,
+    pub(super) lasts: Duration,
 }
 
 /// One channel's part.
@@ -148,6 +184,11 @@ impl Roster {
         self.by_address.get(&address).copied()
     }
 
+    /// What the channel of a client has on the air.
+    pub(super) fn live(&self, key: Key) -> Option<Live> {
+        self.channel(self.clients.get(key)?.channel)?.live
+    }
+
     /// Those in a channel, the ones about to be let in among them, in the order they came.
     pub(super) fn members(&self, number: usize) -> &[Key] {
         self.channels.get(number).map_or(&[], |c| &c.members)
@@ -163,7 +204,21 @@ impl Roster {
         self.clients.iter()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.clients.len()
+    pub(super) fn check_invariants(&self) {
+        let mut seated = BTreeSet::new();
+        for (number, channel) in self.channels.iter().enumerate() {
+            for key in &channel.members {
+                let client = self.clients.get(*key).expect("each member is a client");
+                assert_eq!(client.channel, number, "it is in the channel that it names");
+                assert!(seated.insert(*key), "and there once");
+            }
+        }
+        for (key, client) in self.iter() {
+            let refused = client.phase == Phase::Answering(Reply::Full);
+            assert_eq!(seated.contains(&key), !refused, "who was not refused is in a channel");
+            assert!(client.strikes < limits::TV_STRIKES_MAX, "the second strike removes");
+            assert_eq!(self.find(client.address), Some(key), "an address is one client");
+        }
+        assert_eq!(self.by_address.len(), self.clients.len(), "each address is a client");
     }
 }

@@ -8,12 +8,20 @@
 //! | | any other failure | forgotten |
 //! | pausing | [`Why::JoinPause`] | watching, and the current block begins |
 //! | watching, idle | a block goes on the air | queued, dialling, sending |
-//! | watching, busy | a block goes on the air | owed: it begins when the last one is through, if that still had time |
+//! | watching, busy | a block goes on the air | owed, if the last one still has time |
+//! | busy and owed | the last one is through, or failed | the block on the air begins |
+//! | dialling | refused within the grace | dialled again in 20 to 50 ms |
 //! | sending | through in time | idle, no strikes |
 //! | | time over | a strike, once a block's time; the block goes on, the next one is skipped |
 //! | any | refused after the grace, reset, not accepted | a strike |
+//! | any | a want of ours, a block of ours that broke | idle |
 //! | any | second strike in a row | removed |
-//! | any | `12c`, `10` elsewhere | removed |
+//! | any | `12c`, `10` elsewhere, its channel ends | removed |
+//!
+//! The grace begins with the first dial. For an answer it is two seconds, for a block no more than
+//! the block's time.
+
+mod event;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -21,121 +29,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::base::arena::{Key, Side};
+use crate::base::arena::Key;
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, End, Gone, Payload, Service, Why};
-use crate::base::stats::Histogram;
-use crate::base::time::Mono;
 use crate::channel::Block;
 use crate::config::{self, Allow};
 use crate::tv::callback::Networks;
 use crate::tv::commands::Commands;
+use crate::tv::dials::Dials;
 use crate::tv::roster::{Client, Live, Phase, Roster, Task};
 use crate::tv::wire::{self, Ask, COMMAND_BYTES, Command, Reply};
 
-/// Why a callback did not do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Failure {
-    /// The connection failed or broke.
-    Gone(Gone),
-    /// It was not accepted in time.
-    NotAccepted,
-    /// The block was not through in its own time.
-    Late,
-}
-
-/// What happened.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// A client is in a channel.
-    Joined {
-        /// Who.
-        address: IpAddr,
-        /// Where.
-        channel: usize,
-    },
-    /// A client was told `00`.
-    Full {
-        /// Who.
-        address: IpAddr,
-        /// Where it wanted to go.
-        channel: usize,
-    },
-    /// A client asked to join but could not be answered.
-    Unreachable {
-        /// Who.
-        address: IpAddr,
-        /// Where it wanted to go.
-        channel: usize,
-        /// Why.
-        why: Failure,
-    },
-    /// A client left, or joined elsewhere.
-    Left {
-        /// Who.
-        address: IpAddr,
-        /// Which channel.
-        channel: usize,
-    },
-    /// A callback failed.
-    Struck {
-        /// Whose.
-        address: IpAddr,
-        /// Which channel.
-        channel: usize,
-        /// Why.
-        why: Failure,
-        /// Whether it was the second in a row: the client is removed.
-        removed: bool,
-    },
-    /// An address that may not be called back asked to join.
-    NotAllowed {
-        /// Who.
-        address: IpAddr,
-    },
-    /// Three bytes that are no command.
-    BadCommand {
-        /// From whom.
-        address: IpAddr,
-        /// The bytes.
-        bytes: [u8; COMMAND_BYTES],
-    },
-}
-
-/// Counters of the tv server.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[expect(missing_docs, reason = "the names say what is counted")]
-pub struct Stats {
-    pub commands: u64,
-    pub bad_commands: u64,
-    pub joins: u64,
-    pub full: u64,
-    pub leaves: u64,
-    pub removed: u64,
-    pub strikes: u64,
-    pub not_allowed: u64,
-    pub blocks: u64,
-    pub bytes: u64,
-    /// From the first byte offered to the last byte taken, of blocks.
-    pub delivery: Histogram,
-}
-
-/// One client, for lists.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Viewer {
-    /// Who.
-    pub address: IpAddr,
-    /// In which channel.
-    pub channel: usize,
-    /// Since when.
-    pub since: Mono,
-    /// Blocks it took.
-    pub blocks: u64,
-    /// Bytes it took.
-    pub bytes: u64,
-    /// Failures in a row.
-    pub strikes: u8,
-}
+pub use event::{Event, Failure, Stats, Viewer};
 
 #[derive(Debug)]
 struct Rules {
@@ -145,26 +50,13 @@ struct Rules {
     join_pause: Duration,
 }
 
-/// A connection to a client.
-#[derive(Clone, Copy, Debug)]
-struct Callback {
-    client: Key,
-    /// It is being dialled; whether it counts among the unproven.
-    dialling: Option<bool>,
-}
-
 /// The tv server of a node.
 #[derive(Debug)]
 pub struct Server {
     rules: Rules,
     commands: Commands,
     roster: Roster,
-    callbacks: Side<Callback>,
-    /// Clients to be dialled: those that took their last block first.
-    proven: VecDeque<Key>,
-    unproven: VecDeque<Key>,
-    dialling: usize,
-    dialling_unproven: usize,
+    dials: Dials,
     draining: bool,
     stats: Stats,
     events: VecDeque<Event>,
@@ -178,11 +70,7 @@ impl Server {
             rules: Rules::new(config, attached),
             commands: Commands::default(),
             roster: Roster::new(),
-            callbacks: Side::default(),
-            proven: VecDeque::new(),
-            unproven: VecDeque::new(),
-            dialling: 0,
-            dialling_unproven: 0,
+            dials: Dials::default(),
             draining: false,
             stats: Stats::default(),
             events: VecDeque::new(),
@@ -197,8 +85,9 @@ impl Server {
     /// The channels, each by how many clients it takes. Clients of channels that end are let go.
     pub fn set_channels(&mut self, cx: &mut Cx, clients_max: &[usize]) {
         for key in self.roster.set_channels(clients_max) {
-            self.remove(cx, key);
+            self.part(cx, key);
         }
+        self.pump(cx);
     }
 
     /// Somebody connected to the command port.
@@ -211,6 +100,7 @@ impl Server {
         if let Some((command, address)) = self.commands.data(cx, conn, bytes) {
             let answer = self.command(cx, command, address);
             Commands::answer(cx, conn, answer);
+            self.pump(cx);
         }
     }
 
@@ -265,9 +155,10 @@ impl Server {
             .roster
             .channel(channel)
             .is_some_and(|c| self.roster.members(channel).len() < c.clients_max);
-        let phase = Phase::Answering(if room { Reply::In } else { Reply::Full });
-        if let Some(key) = self.roster.insert(client(cx.now.mono, address, channel, phase)) {
-            self.queue(cx, key);
+        let reply = if room { Reply::In } else { Reply::Full };
+        let client = Client::new(cx.now.mono, address, channel, reply);
+        if let Some(key) = self.roster.insert(client) {
+            self.queue(key);
         }
     }
 
@@ -279,7 +170,7 @@ impl Server {
         }
     }
 
-    /// A client goes of its own will.
+    /// A client goes of its own will, or its channel ends.
     fn part(&mut self, cx: &mut Cx, key: Key) {
         let Some(client) = self.remove(cx, key) else { return };
         if client.is_listed() {
@@ -295,25 +186,27 @@ impl Server {
         if let Some(timer) = client.timer {
             cx.wheel.cancel(timer);
         }
-        if let Task::Dialling(Some(conn)) | Task::Sending(conn) = client.task {
-            self.forget(conn);
+        if let Task::Queued(place) = client.task {
+            self.dials.leave(place);
+        }
+        if let Some(conn) = client.conn() {
+            self.dials.forget(conn);
             cx.close(conn, End::Reset);
-            self.pump(cx);
         }
         Some(client)
     }
 
     /// A block goes on the air: to everyone who is free to take it.
     pub fn air(&mut self, cx: &mut Cx, channel: usize, block: &Block) {
-        let lasts = block.lasts;
         let Some(state) = self.roster.channel_mut(channel).filter(|_| !self.draining) else {
             return;
         };
-        state.live = Some(Live { span: block.span(), lasts });
+        state.live = Some(Live { span: block.span(), lasts: block.lasts });
         for key in self.roster.members(channel).to_vec() {
             let Some(client) = self.roster.get_mut(key) else { continue };
             match (client.phase, client.task) {
-                (Phase::Watching, Task::Idle) => self.offer(cx, key, lasts),
+                (Phase::Watching, Task::Idle) => self.offer(key),
+                (Phase::Watching, Task::Dialling(_) | Task::Retrying) => client.owed = true,
                 (Phase::Watching, Task::Sending(_)) => client.owed = !client.late,
                 _ => {}
             }
@@ -335,56 +228,58 @@ impl Server {
     }
 
     /// Begins a client's next block, whichever is on the air when it answers.
-    fn offer(&mut self, cx: &mut Cx, key: Key, lasts: Duration) {
+    fn offer(&mut self, key: Key) {
         let Some(client) = self.roster.get_mut(key) else { return };
-        client.grace_until = cx.now.mono.after(limits::TV_GRACE.min(lasts));
-        self.enqueue(key);
+        (client.owed, client.late, client.grace_until) = (false, false, None);
+        self.queue(key);
     }
 
-    fn queue(&mut self, cx: &mut Cx, key: Key) {
-        self.enqueue(key);
-        self.pump(cx);
-    }
-
-    fn enqueue(&mut self, key: Key) {
+    fn queue(&mut self, key: Key) {
         let Some(client) = self.roster.get_mut(key) else { return };
-        client.task = Task::Queued;
-        let queue = if client.proven { &mut self.proven } else { &mut self.unproven };
-        queue.push_back(key);
+        client.task = Task::Queued(self.dials.queue(key, client.proven));
     }
 
-    /// Dials as many of the waiting as may be dialled at once.
+    /// Dials as many of the waiting as may be dialled at once. The end of whatever may have let
+    /// somebody wait, or made room.
     fn pump(&mut self, cx: &mut Cx) {
-        while self.dialling < limits::TV_DIALS_MAX {
-            let room = self.dialling_unproven < limits::TV_DIALS_UNPROVEN_MAX;
-            let next = self.proven.pop_front();
-            let next = next.or_else(|| if room { self.unproven.pop_front() } else { None });
-            let Some(key) = next else { return };
-            if self.roster.get(key).is_some_and(|c| c.task == Task::Queued) {
-                self.dial(cx, key);
-            }
+        while let Some(key) = self.dials.next() {
+            self.dial(cx, key);
         }
     }
 
     fn dial(&mut self, cx: &mut Cx, key: Key) {
+        let live = self.roster.live(key);
         let Some(client) = self.roster.get_mut(key) else { return };
-        let to = SocketAddr::new(client.address, self.rules.port);
-        let patience = (Why::CallbackPatience, limits::TV_GRACE);
-        let Some(conn) = cx.dial(Service::TvCallback, (to, None), patience) else {
-            return self.retry(cx, key);
+        let lasts =
+            if client.is_answering() { Some(limits::TV_GRACE) } else { live.map(|l| l.lasts) };
+        let Some(lasts) = lasts else {
+            client.task = Task::Idle;
+            return;
         };
-        client.task = Task::Dialling(Some(conn));
-        let unproven = !client.proven;
-        self.dialling += 1;
-        self.dialling_unproven += usize::from(unproven);
-        self.callbacks.insert(conn.0, Callback { client: key, dialling: Some(unproven) });
+        let now = cx.now.mono;
+        let until = *client.grace_until.get_or_insert(now.after(lasts.min(limits::TV_GRACE)));
+        let patience = until.since(now).max(limits::TV_RETRY_MAX);
+        let to = SocketAddr::new(client.address, self.rules.port);
+        match cx.dial(Service::TvCallback, (to, None), (Why::CallbackPatience, patience)) {
+            Some(conn) => {
+                client.task = Task::Dialling(conn);
+                self.dials.begin(conn, key, client.proven);
+            }
+            None => self.broken(cx, key, Gone::Exhausted),
+        }
     }
 
     /// A callback stands.
     pub fn connected(&mut self, cx: &mut Cx, conn: Conn) {
-        let Some(key) = self.dialled(conn) else { return };
-        self.pump(cx);
-        let live = self.roster.channel(client_channel(&self.roster, key)).and_then(|c| c.live);
+        if let Some(key) = self.dials.connected(conn) {
+            self.begin(cx, key, conn);
+            self.pump(cx);
+        }
+    }
+
+    /// Sends a client its answer, or what is on the air.
+    fn begin(&mut self, cx: &mut Cx, key: Key, conn: Conn) {
+        let live = self.roster.live(key);
         let Some(client) = self.roster.get_mut(key) else { return };
         let (payload, time) = match (client.phase, live) {
             (Phase::Answering(reply), _) => {
@@ -393,55 +288,39 @@ impl Server {
             (_, Some(live)) => (Payload::span(live.span), live.lasts),
             (_, None) => {
                 client.task = Task::Idle;
-                self.forget(conn);
+                self.dials.forget(conn);
                 return cx.close(conn, End::Reset);
             }
         };
         client.task = Task::Sending(conn);
-        (client.owed, client.late, client.started) = (false, false, cx.now.mono);
+        (client.owed, client.started) = (false, cx.now.mono);
         cx.send(conn, payload);
         cx.arm(conn, Why::CallbackDeadline, time);
     }
 
-    /// A dial has ended: gives its slot back.
-    fn dialled(&mut self, conn: Conn) -> Option<Key> {
-        let callback = self.callbacks.get_mut(conn.0)?;
-        if let Some(unproven) = callback.dialling.take() {
-            self.dialling -= 1;
-            self.dialling_unproven -= usize::from(unproven);
-        }
-        Some(callback.client)
-    }
-
-    /// A callback is no longer of interest.
-    fn forget(&mut self, conn: Conn) -> Option<Key> {
-        let key = self.dialled(conn)?;
-        self.callbacks.remove(conn.0);
-        Some(key)
-    }
-
     /// The kernel took bytes of an answer or a block.
     pub fn sent(&mut self, cx: &mut Cx, conn: Conn, bytes: u64, left: u64) {
-        let Some(callback) = self.callbacks.get(conn.0) else { return };
-        let Some(client) = self.roster.get_mut(callback.client) else { return };
+        let Some(key) = self.dials.client(conn) else { return };
+        let Some(client) = self.roster.get_mut(key) else { return };
         if client.phase == Phase::Watching {
             client.bytes += bytes;
             self.stats.bytes += bytes;
         }
         if left == 0 {
-            self.through(cx, conn);
+            self.through(cx, key, conn);
+            self.pump(cx);
         }
     }
 
     /// All of it is sent.
-    fn through(&mut self, cx: &mut Cx, conn: Conn) {
-        let Some(key) = self.forget(conn) else { return };
+    fn through(&mut self, cx: &mut Cx, key: Key, conn: Conn) {
+        self.dials.forget(conn);
         cx.close(conn, End::Flushed);
         let Some(client) = self.roster.get_mut(key) else { return };
         client.task = Task::Idle;
         match client.phase {
             Phase::Answering(reply) => self.answered(cx, key, reply),
-            _ => self.delivered(cx, key),
+            Phase::Pausing | Phase::Watching => self.delivered(cx, key),
         }
         if self.draining {
             self.remove(cx, key);
@@ -462,7 +341,7 @@ impl Server {
         self.events.push_back(Event::Joined { address, channel });
     }
 
-    fn delivered(&mut self, cx: &mut Cx, key: Key) {
+    fn delivered(&mut self, cx: &Cx, key: Key) {
         let Some(client) = self.roster.get_mut(key) else { return };
         self.stats.blocks += 1;
         self.stats.delivery.record(cx.now.mono.since(client.started));
@@ -471,11 +350,14 @@ impl Server {
             client.strikes = 0;
             client.proven = true;
         }
-        let owed = std::mem::take(&mut client.owed);
-        let live = self.roster.channel(client_channel(&self.roster, key)).and_then(|c| c.live);
-        if let Some(live) = live.filter(|_| owed && !self.draining) {
-            self.offer(cx, key, live.lasts);
-            self.pump(cx);
+        self.go_on(key);
+    }
+
+    /// After a block, or one that failed: the one that went on the air meanwhile, if it is owed.
+    fn go_on(&mut self, key: Key) {
+        let draining = self.draining;
+        if self.roster.get(key).is_some_and(|client| client.owed && !draining) {
+            self.offer(key);
         }
     }
 
@@ -488,17 +370,22 @@ impl Server {
     /// A connection is gone.
     pub fn closed(&mut self, cx: &mut Cx, conn: Conn, why: Gone) {
         self.commands.closed(conn);
-        let Some(key) = self.forget(conn) else { return };
-        self.pump(cx);
+        if let Some(key) = self.dials.forget(conn) {
+            self.broken(cx, key, why);
+            self.pump(cx);
+        }
+    }
+
+    /// A callback came to nothing.
+    fn broken(&mut self, cx: &mut Cx, key: Key, why: Gone) {
         let Some(client) = self.roster.get_mut(key) else { return };
         client.task = Task::Idle;
-        let answering = matches!(client.phase, Phase::Answering(_));
+        let in_grace = client.grace_until.is_some_and(|until| cx.now.mono < until);
         match why {
-            Gone::Refused | Gone::Exhausted if cx.now.mono < client.grace_until => {
-                self.retry(cx, key);
-            }
+            _ if self.draining => drop(self.remove(cx, key)),
+            Gone::Refused | Gone::Exhausted if in_grace => self.retry(cx, key),
             // Our own want, or a block of ours that broke, is not the client's failure.
-            Gone::Exhausted | Gone::Faulted if !answering => {}
+            Gone::Exhausted | Gone::Faulted if !client.is_answering() => self.go_on(key),
             why => self.fail(cx, key, Failure::Gone(why)),
         }
     }
@@ -507,20 +394,22 @@ impl Server {
     fn retry(&mut self, cx: &mut Cx, key: Key) {
         let wait = cx.rng.between(limits::TV_RETRY_MIN, limits::TV_RETRY_MAX);
         let Some(client) = self.roster.get_mut(key) else { return };
-        client.task = Task::Dialling(None);
+        client.task = Task::Retrying;
         client.timer = Some(cx.wake(Why::CallbackRetry, key.to_bits(), wait));
     }
 
     fn fail(&mut self, cx: &mut Cx, key: Key, why: Failure) {
         let Some(client) = self.roster.get(key) else { return };
         let (address, channel) = (client.address, client.channel);
-        if matches!(client.phase, Phase::Answering(_)) {
+        if client.is_answering() {
             self.remove(cx, key);
-            self.events.push_back(Event::Unreachable { address, channel, why });
-        } else if !client.late {
-            // A block that was late already has its strike.
+            return self.events.push_back(Event::Unreachable { address, channel, why });
+        }
+        // A block that was late already has its strike.
+        if !client.late {
             self.strike(cx, key, why);
         }
+        self.go_on(key);
     }
 
     fn strike(&mut self, cx: &mut Cx, key: Key, why: Failure) {
@@ -540,36 +429,33 @@ impl Server {
     /// A timer of a connection.
     pub fn timeout(&mut self, cx: &mut Cx, conn: Conn, why: Why) {
         match why {
-            Why::CallbackPatience => {
-                let Some(key) = self.forget(conn) else { return };
-                cx.close(conn, End::Reset);
-                if let Some(client) = self.roster.get_mut(key) {
-                    client.task = Task::Idle;
-                }
-                self.fail(cx, key, Failure::NotAccepted);
-                self.pump(cx);
-            }
+            Why::CallbackPatience => self.give_up(cx, conn, Failure::NotAccepted),
             Why::CallbackDeadline => self.overdue(cx, conn),
             _ => self.commands.timeout(cx, conn),
         }
+        self.pump(cx);
+    }
+
+    fn give_up(&mut self, cx: &mut Cx, conn: Conn, why: Failure) {
+        let Some(key) = self.dials.forget(conn) else { return };
+        cx.close(conn, End::Reset);
+        if let Some(client) = self.roster.get_mut(key) {
+            client.task = Task::Idle;
+        }
+        self.fail(cx, key, why);
     }
 
     /// A block's time is over and it is not through: a strike for each such time.
     fn overdue(&mut self, cx: &mut Cx, conn: Conn) {
-        let Some(key) = self.callbacks.get(conn.0).map(|c| c.client) else { return };
+        let Some(key) = self.dials.client(conn) else { return };
+        let live = self.roster.live(key);
         let Some(client) = self.roster.get_mut(key) else { return };
-        if matches!(client.phase, Phase::Answering(_)) {
-            self.forget(conn);
-            cx.close(conn, End::Reset);
-            return self.fail(cx, key, Failure::Late);
+        if client.is_answering() {
+            return self.give_up(cx, conn, Failure::Late);
         }
         (client.late, client.owed) = (true, false);
-        let live = self.roster.channel(client_channel(&self.roster, key)).and_then(|c| c.live);
+        cx.arm(conn, Why::CallbackDeadline, live.map_or(limits::TV_GRACE, |l| l.lasts));
         self.strike(cx, key, Failure::Late);
-        if self.roster.get(key).is_some() {
-            let lasts = live.map_or(limits::TV_GRACE, |l| l.lasts);
-            cx.arm(conn, Why::CallbackDeadline, lasts);
-        }
     }
 
     /// A timer of a client: [`Why::JoinPause`] or [`Why::CallbackRetry`], with the
@@ -579,14 +465,12 @@ impl Server {
         let Some(client) = self.roster.get_mut(key) else { return };
         client.timer = None;
         if why == Why::CallbackRetry {
-            return self.queue(cx, key);
+            self.queue(key);
+        } else {
+            client.phase = Phase::Watching;
+            self.offer(key);
         }
-        client.phase = Phase::Watching;
-        let channel = client.channel;
-        if let Some(live) = self.roster.channel(channel).and_then(|c| c.live) {
-            self.offer(cx, key, live.lasts);
-            self.pump(cx);
-        }
+        self.pump(cx);
     }
 
     /// Lets everyone go who is not in the middle of a block.
@@ -597,12 +481,6 @@ impl Server {
         for key in keys {
             self.remove(cx, key);
         }
-    }
-
-    /// Whether nothing is under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.callbacks.is_empty() && self.commands.len() == 0
     }
 
     /// What happened since the last question.
@@ -621,7 +499,7 @@ impl Server {
     /// Callbacks being dialled now.
     #[must_use]
     pub fn dials(&self) -> usize {
-        self.dialling
+        self.dials.dialling()
     }
 
     /// Everyone in a channel.
@@ -636,28 +514,36 @@ impl Server {
         })
     }
 
+    /// Timers that it holds beside those of connections.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.roster.iter().filter(|(_, client)| client.timer.is_some()).count()
+    }
+
     /// Looks the books through.
     ///
     /// # Panics
     /// When they do not agree.
     pub fn check_invariants(&self, cx: &Cx) {
-        self.commands.check_invariants();
-        let dialling: Vec<_> = self.callbacks.iter().filter_map(|(_, c)| c.dialling).collect();
-        let unproven = dialling.iter().filter(|unproven| **unproven).count();
-        assert_eq!(dialling.len(), self.dialling, "dial slots are counted");
-        assert_eq!(unproven, self.dialling_unproven, "and the unproven");
-        assert!(self.dialling <= limits::TV_DIALS_MAX, "no more dials than allowed");
-        for (key, callback) in self.callbacks.iter() {
-            let client = self.roster.get(callback.client).expect("a callback has a client");
-            let conn = Conn(key);
-            let known = [Task::Dialling(Some(conn)), Task::Sending(conn)].contains(&client.task);
-            assert!(known && cx.is_open(conn), "a client and its callback know each other");
+        self.commands.check_invariants(cx);
+        self.roster.check_invariants();
+        self.dials.check_invariants();
+        for (conn, key) in self.dials.iter() {
+            let client = self.roster.get(key).expect("a callback has a client");
+            assert!(client.conn() == Some(conn) && cx.is_open(conn), "and the client knows it");
         }
+        let mut waiting = 0;
         for (key, client) in self.roster.iter() {
-            assert!(client.strikes < limits::TV_STRIKES_MAX, "the second strike removes");
-            assert_eq!(self.roster.find(client.address), Some(key), "an address is one client");
+            let times = client.phase == Phase::Pausing || client.task == Task::Retrying;
+            assert_eq!(client.timer.is_some(), times, "who waits for a time has a timer");
+            let at_rest = client.is_answering() && client.task == Task::Idle;
+            assert!(!at_rest, "who waits for an answer is dialled");
+            if let Task::Queued(place) = client.task {
+                assert_eq!(self.dials.at(place), Some(key), "who is queued has that place");
+                waiting += 1;
+            }
         }
-        assert!(self.roster.len() <= limits::CONNS_MAX, "the roster is bounded");
+        assert_eq!(waiting, self.dials.waiting(), "and nobody else waits");
     }
 }
 
@@ -672,25 +558,5 @@ impl Rules {
     }
 }
 
-fn client(now: Mono, address: IpAddr, channel: usize, phase: Phase) -> Client {
-    Client {
-        address,
-        channel,
-        phase,
-        task: Task::Idle,
-        strikes: 0,
-        proven: false,
-        owed: false,
-        late: false,
-        grace_until: now.after(limits::TV_GRACE),
-        started: now,
-        timer: None,
-        since: now,
-        blocks: 0,
-        bytes: 0,
-    }
-}
-
-fn client_channel(roster: &Roster, key: Key) -> usize {
-    roster.get(key).map_or(usize::MAX, |c| c.channel)
-}
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,8 @@ mod originals;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod store;

@@ -13,7 +13,7 @@ fn root() -> PathBuf {
 
 #[test]
 fn the_sample_configurations_are_right_as_they_stand() {
-    for name in ["server", "client"] {
+    for name in ["server", "relay", "client"] {
         let file = root().join("etc").join(format!("{name}.toml"));
         let done = run(&["--check", "-c", file.to_str().unwrap()], "/".as_ref());
         assert_eq!(done.code, 0, "{name}: {}", done.stderr);

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, End, Gone, Output, Payload, Service, Span};
 use crate::base::time::Now;
-use crate::io::blobs::{Found, Map, Part, Receiving};
+use crate::io::blobs::{Found, Map, Part};
 use crate::io::reactor::{Reactor, Told};
 use crate::io::stream::{Chunk, Directed, Socket, Stream, gone};
 
@@ -102,9 +102,9 @@ impl Reactor {
     }
 
     fn direct(&mut self, conn: Conn, into: Span) {
-        let Some(receiving) = self.receiving.get(into.blob.0) else { return };
+        let Some(map) = self.maps.get(into.blob.0) else { return };
         let directed = Directed {
-            into: Rc::clone(receiving),
+            into: Rc::clone(map),
             blob: into.blob,
             at: into.from,
             end: into.from + into.len,
@@ -137,40 +137,37 @@ impl Reactor {
             Some(directory) => Map::open(directory.as_fd(), path),
             None => Err(io::Error::other("there is no library")),
         };
+        let result = result.map(|(map, found)| {
+            self.maps.insert(blob.0, Rc::new(map));
+            found
+        });
         self.opened(blob, result);
     }
 
-    fn opened(&mut self, blob: Blob, result: io::Result<(Map, Found)>) {
+    fn opened(&mut self, blob: Blob, result: io::Result<Found>) {
         self.told.push_back(match result {
-            Ok((map, found)) => {
-                self.maps.insert(blob.0, Rc::new(map));
-                Told::Opened(blob, found.len, found.modified, found.head)
-            }
+            Ok(found) => Told::Opened(blob, found.len, found.modified, found.head),
             Err(error) => Told::Unreadable(blob, error.to_string()),
         });
     }
 
     fn create(&mut self, blob: Blob, max: u64) {
-        match Receiving::new(max) {
-            Ok(receiving) => {
-                self.receiving.insert(blob.0, Rc::new(receiving));
+        match Map::memory(max) {
+            Ok(map) => {
+                self.maps.insert(blob.0, Rc::new(map));
             }
             Err(error) => self.told.push_back(Told::Unreadable(blob, error.to_string())),
         }
     }
 
     fn seal(&mut self, blob: Blob, len: u64, now: Now) {
-        let alone = self.receiving.remove(blob.0).and_then(Rc::into_inner);
-        let result = match alone {
-            Some(receiving) => receiving.seal(len, now.wall),
-            None => Err(io::Error::other("it is still being received")),
-        };
+        let Some(map) = self.maps.get(blob.0) else { return };
+        let result = map.finish(len, now.wall);
         self.opened(blob, result);
     }
 
     fn release(&mut self, blob: Blob) {
         self.maps.remove(blob.0);
-        self.receiving.remove(blob.0);
         self.faulted.remove(blob.0);
     }
 

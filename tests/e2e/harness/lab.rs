@@ -72,10 +72,9 @@ impl Lab {
 /// A loopback address that no other test of this or another run uses: a tv client is its address.
 pub(crate) fn address() -> Ipv4Addr {
     let count = NEXT_ADDRESS.fetch_add(1, Ordering::Relaxed);
-    let [.., third, fourth] = count.to_be_bytes();
-    assert!(count < 0xfe00, "addresses for one run");
+    assert!(count < 254 * 254, "addresses for one run");
     let own = 2 + (std::process::id() % 250) as u8;
-    Ipv4Addr::new(127, own, third, fourth.clamp(1, 254))
+    Ipv4Addr::new(127, own, (count / 254) as u8, 1 + (count % 254) as u8)
 }
 
 /// A port that nobody has bound on any address.
