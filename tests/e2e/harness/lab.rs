@@ -16,7 +16,7 @@ pub(crate) const EPOCH: &str = "2026-01-01T00:00:00Z";
 /// The same in seconds since 1970.
 const EPOCH_SECONDS: u64 = 1_767_225_600;
 /// How long most blocks of these tests last.
-pub(crate) const LASTS: Duration = Duration::from_millis(500);
+pub(crate) const LASTS: Duration = Duration::from_millis(400);
 /// How every Matroska file begins.
 pub(crate) const MKV_MAGIC: [u8; 4] = [0x1a, 0x45, 0xdf, 0xa3];
 /// Callback ports are taken from here: below the ports that the kernel gives to callers.
