@@ -2,7 +2,7 @@
 //! are real, so that hashes are; uplinks have a rate, links a delay. Decides nothing about nodes.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::base::arena::Key;
@@ -33,7 +33,7 @@ enum News {
 struct Socket {
     /// Which connection, and whether this end took it.
     end: (usize, usize),
-    inbox: VecDeque<u8>,
+    inbox: Vec<u8>,
     take: usize,
     directed: Option<(Span, u64)>,
     /// When the last of them is.
@@ -70,6 +70,8 @@ pub(super) struct Host {
     /// Bytes a second of its uplink.
     pub(super) rate: u64,
     uplink: Mono,
+    /// When its wheel is to be turned, as [`World::due`] has it.
+    due: Option<Mono>,
     sockets: BTreeMap<Conn, Socket>,
     blobs: BTreeMap<Blob, Vec<u8>>,
     kept: VecDeque<Blob>,
@@ -86,6 +88,10 @@ pub(super) struct World {
     /// Who is at the end that dialled, and at the other.
     pipes: Vec<[Option<(usize, Conn)>; 2]>,
     coming: BTreeMap<(Mono, u64), ((usize, usize), News)>,
+    /// When whose wheel is to be turned.
+    due: BTreeSet<(Mono, usize)>,
+    /// What was hashed, by length and first bytes: to compare is faster than to hash again.
+    hashes: BTreeMap<(usize, Vec<u8>), Vec<(Vec<u8>, [u8; 32])>>,
     serial: u64,
     settled: u64,
     next_seq: u64,
@@ -103,9 +109,11 @@ fn now(mono: Mono) -> Now {
 
 pub(super) fn block_bytes(seq: u64, len: usize) -> Vec<u8> {
     let mut rng = Rng::new(seq);
-    let words = (0..len.div_ceil(64)).map(|_| rng.next_u64().to_le_bytes());
-    let mut bytes: Vec<u8> = words.flat_map(|word| word.repeat(8)).collect();
-    bytes.truncate(len);
+    let mut bytes = vec![0; len];
+    for chunk in bytes.chunks_mut(64) {
+        let words = rng.next_u64().to_le_bytes().repeat(8);
+        chunk.copy_from_slice(&words[..chunk.len()]);
+    }
     bytes
 }
 
@@ -120,6 +128,8 @@ impl World {
             block_bytes: 24 << 10,
             pipes: Vec::new(),
             coming: BTreeMap::new(),
+            due: BTreeSet::new(),
+            hashes: BTreeMap::new(),
             serial: 0,
             settled: 0,
             next_seq: 100,
@@ -137,6 +147,7 @@ impl World {
             }
         }
         let slots = self.hosts[0].slots;
+        self.unplan(0);
         let members = self.hosts.split_off(1);
         self.hosts.clear();
         self.start_root(slots);
@@ -196,6 +207,7 @@ impl World {
             missed: Vec::new(),
             rate: 1 << 20,
             uplink: self.mono,
+            due: None,
             sockets: BTreeMap::new(),
             blobs: BTreeMap::new(),
             kept: VecDeque::new(),
@@ -245,8 +257,7 @@ impl World {
         let until = self.mono.after(time);
         for _ in 0..20_000_000_u64 {
             let coming = self.coming.first_key_value().map(|((at, _), _)| *at);
-            let alive = self.hosts.iter().enumerate().filter(|(_, host)| !host.dead);
-            let timer = alive.filter_map(|(i, host)| Some((host.cx.wheel.next()?, i))).min();
+            let timer = self.due.first().copied();
             let air = Some(self.air_at).filter(|_| !self.hosts[0].dead && !self.hosts[0].left);
             let next = [coming, timer.map(|(at, _)| at), air].into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at <= until) else {
@@ -266,8 +277,28 @@ impl World {
         panic!("the world does not come to rest");
     }
 
+    /// Notes when a host's wheel is to be turned next.
+    fn plan(&mut self, host: usize) {
+        let it = &mut self.hosts[host];
+        let next = it.cx.wheel.next().filter(|_| !it.dead);
+        if next != it.due {
+            self.unplan(host);
+            self.hosts[host].due = next;
+            self.due.extend(next.map(|at| (at, host)));
+        }
+    }
+
+    fn unplan(&mut self, host: usize) {
+        if let Some(at) = self.hosts[host].due.take() {
+            self.due.remove(&(at, host));
+        }
+    }
+
     fn timer(&mut self, host: usize) {
         let it = &mut self.hosts[host];
+        if it.dead {
+            return self.unplan(host);
+        }
         it.cx.now = now(self.mono);
         while let Some((_, wake)) = it.cx.wheel.pop_due(self.mono) {
             match wake.why {
@@ -387,7 +418,7 @@ impl World {
             }
             if let Some((span, at)) = socket.directed {
                 let count = socket.inbox.len().min(usize::try_from(span.len - at).unwrap());
-                let bytes: Vec<u8> = socket.inbox.drain(..count).collect();
+                let bytes = socket.take_bytes(count);
                 let at = at + count as u64;
                 socket.directed = Some((span, at)).filter(|_| at < span.len);
                 if let Some(blob) = it.blobs.get_mut(&span.blob) {
@@ -397,7 +428,7 @@ impl World {
                 it.mesh.filled(&mut it.cx, conn, span.from + at);
             } else {
                 let count = socket.inbox.len().min(socket.take.max(1));
-                let bytes: Vec<u8> = socket.inbox.drain(..count).collect();
+                let bytes = socket.take_bytes(count);
                 it.mesh.data(&mut it.cx, conn, &bytes);
             }
             self.settle(host);
@@ -431,6 +462,7 @@ impl World {
         if self.settled.is_multiple_of(7) {
             it.mesh.check_invariants(&it.cx);
         }
+        self.plan(host);
     }
 
     fn act(&mut self, host: usize, output: Output) {
@@ -465,7 +497,14 @@ impl World {
                 let bytes = &it.blobs[&span.blob];
                 let from = usize::try_from(span.from).unwrap();
                 let bytes = &bytes[from..from + usize::try_from(span.len).unwrap()];
-                it.told.push_back(Told::Hashed(span, *blake3::hash(bytes).as_bytes()));
+                let known = (bytes.len(), bytes[..bytes.len().min(16)].to_vec());
+                let known = self.hashes.entry(known).or_default();
+                let hash = known.iter().find(|(same, _)| same == bytes).map(|(_, hash)| *hash);
+                let hash = hash.unwrap_or_else(|| {
+                    known.push((bytes.to_vec(), *blake3::hash(bytes).as_bytes()));
+                    known[known.len() - 1].1
+                });
+                it.told.push_back(Told::Hashed(span, hash));
             }
             Output::Release { blob } => drop(it.blobs.remove(&blob)),
             other => panic!("a mesh does not want {other:?}"),
@@ -517,8 +556,13 @@ fn other((pipe, end): (usize, usize)) -> (usize, usize) {
 
 impl Socket {
     fn new(end: (usize, usize), now: Mono) -> Self {
-        let inbox = VecDeque::new();
+        let inbox = Vec::new();
         Self { end, inbox, take: usize::MAX, directed: None, free_at: now, ended: false }
+    }
+
+    fn take_bytes(&mut self, count: usize) -> Vec<u8> {
+        let left = self.inbox.split_off(count);
+        core::mem::replace(&mut self.inbox, left)
     }
 }
 
