@@ -9,7 +9,7 @@ use crate::base::arena::Key;
 use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Service, Span, Why};
 use crate::base::rng::Rng;
 use crate::base::time::{Mono, Now, Wall};
-use crate::mesh::wire::NodeId;
+use crate::mesh::wire::{self, Message, NodeId};
 use crate::mesh::{Airing, Event, MemberSettings, Mesh, RootSettings};
 
 pub(super) const LATENCY: Duration = Duration::from_millis(2);
@@ -18,6 +18,9 @@ const STARTED: Mono = Mono(1_000_000_000);
 const CHUNK: usize = 8 << 10;
 pub(super) const LASTS: Duration = Duration::from_secs(1);
 pub(super) const LEAD: Duration = Duration::from_secs(6);
+
+/// The node that somebody talks to, and over what.
+pub(super) type Stranger = (usize, usize, Conn);
 
 #[derive(Debug)]
 enum News {
@@ -84,7 +87,11 @@ pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) mono: Mono,
     pub(super) stripes: usize,
+    /// What the root gives its members to show.
+    pub(super) ticket: [u8; 16],
     pub(super) block_bytes: usize,
+    /// Whether all new members dial from one address.
+    pub(super) share_address: bool,
     /// Who is at the end that dialled, and at the other.
     pipes: Vec<[Option<(usize, Conn)>; 2]>,
     coming: BTreeMap<(Mono, u64), ((usize, usize), News)>,
@@ -92,9 +99,11 @@ pub(super) struct World {
     due: BTreeSet<(Mono, usize)>,
     /// What was hashed, by length and first bytes: to compare is faster than to hash again.
     hashes: BTreeMap<(usize, Vec<u8>), Vec<(Vec<u8>, [u8; 32])>>,
+    /// By pipe: what strangers were told.
+    heard: BTreeMap<usize, Vec<u8>>,
     serial: u64,
     settled: u64,
-    next_seq: u64,
+    pub(super) next_seq: u64,
     air_at: Mono,
 }
 
@@ -125,11 +134,14 @@ impl World {
             rng: Rng::new(seed),
             mono: STARTED,
             stripes,
+            ticket: [0; 16],
             block_bytes: 24 << 10,
+            share_address: false,
             pipes: Vec::new(),
             coming: BTreeMap::new(),
             due: BTreeSet::new(),
             hashes: BTreeMap::new(),
+            heard: BTreeMap::new(),
             serial: 0,
             settled: 0,
             next_seq: 100,
@@ -155,11 +167,14 @@ impl World {
     }
 
     fn start_root(&mut self, slots: usize) {
+        let mut ticket = [0; 16];
+        ticket[..8].copy_from_slice(&self.rng.next_u64().to_be_bytes());
+        self.ticket = ticket;
         let settings = RootSettings {
             node: NodeId(1),
             channel: "one".to_owned(),
             epoch: 77,
-            ticket: [9; 16],
+            ticket,
             advertise: address(0),
             slots,
             stripes: self.stripes,
@@ -231,6 +246,19 @@ impl World {
         }
     }
 
+    /// The connections that `from` made to `to` are gone, and `to` does not hear of it.
+    pub(super) fn cut_quietly(&mut self, from: usize, to: usize) {
+        for pipe in 0..self.pipes.len() {
+            let [Some((dialler, conn)), Some((taker, _))] = self.pipes[pipe] else { continue };
+            if (dialler, taker) == (from, to) {
+                self.pipes[pipe] = [None, None];
+                self.hosts[from].cx.now = now(self.mono);
+                self.hosts[from].closed(conn, Gone::Unreachable);
+                self.settle(from);
+            }
+        }
+    }
+
     pub(super) fn leave(&mut self, host: usize) {
         let it = &mut self.hosts[host];
         it.cx.now = now(self.mono);
@@ -238,18 +266,35 @@ impl World {
         self.settle(host);
     }
 
-    /// Bytes from nowhere to a node; the connection that they went over.
-    pub(super) fn shout(&mut self, host: usize, bytes: &[u8]) -> Conn {
-        let peer = SocketAddr::from(([127, 8, 8, 8], 999));
+    /// Somebody who is no node connects to one, from this address, and says hello; none when the
+    /// connection is not taken.
+    pub(super) fn stranger(&mut self, host: usize, ip: [u8; 4], hello: &[u8]) -> Option<Stranger> {
+        let peer = SocketAddr::from((ip, 999));
         self.pipes.push([None, None]);
-        let end = (self.pipes.len() - 1, 1);
-        self.arrive(end, News::Incoming { to: host, peer });
-        let (_, conn) = self.pipes[end.0][1].expect("it was taken");
-        self.arrive(end, News::Bytes(bytes.to_vec()));
-        conn
+        let pipe = self.pipes.len() - 1;
+        self.arrive((pipe, 1), News::Incoming { to: host, peer });
+        let (_, conn) = self.pipes[pipe][1]?;
+        self.say((host, pipe, conn), hello);
+        Some((host, pipe, conn))
     }
 
-    pub(super) fn is_open(&self, host: usize, conn: Conn) -> bool {
+    pub(super) fn say(&mut self, (_, pipe, _): Stranger, bytes: &[u8]) {
+        self.arrive((pipe, 1), News::Bytes(bytes.to_vec()));
+    }
+
+    /// What was said to a stranger so far.
+    pub(super) fn heard(&self, (_, pipe, _): Stranger) -> Vec<Message> {
+        let mut bytes = self.heard.get(&pipe).map_or(&[][..], |bytes| &bytes[..]);
+        let mut messages = Vec::new();
+        while let Some(parsed) = wire::parse(bytes).unwrap() {
+            assert!(!matches!(parsed.message, Message::Block(_)), "strangers get no bytes");
+            messages.push(parsed.message);
+            bytes = &bytes[parsed.used..];
+        }
+        messages
+    }
+
+    pub(super) fn is_open(&self, (host, _, conn): Stranger) -> bool {
         self.hosts[host].cx.is_open(conn)
     }
 
@@ -349,7 +394,12 @@ impl World {
         if let News::Incoming { to, peer } = news {
             return self.incoming(to, peer, end);
         }
-        let Some((host, conn)) = self.pipes[end.0][end.1] else { return };
+        let Some((host, conn)) = self.pipes[end.0][end.1] else {
+            if let News::Bytes(bytes) = news {
+                self.heard.entry(end.0).or_default().extend(bytes);
+            }
+            return;
+        };
         let far = self.pipes[end.0][1 - end.1].map(|(far, _)| far);
         let stalled = |host: usize| self.hosts.get(host).is_some_and(|host| host.stalled);
         match news {
@@ -472,7 +522,8 @@ impl World {
                 let pipe = self.pipes.len();
                 self.pipes.push([Some((host, conn)), None]);
                 it.sockets.insert(conn, Socket::new((pipe, 0), self.mono));
-                let peer = SocketAddr::new(it.address.ip(), 40_000);
+                let ip = if self.share_address { [127, 6, 6, 6].into() } else { it.address.ip() };
+                let peer = SocketAddr::new(ip, 40_000);
                 let at = self.mono.after(LATENCY);
                 let there = self.hosts.iter().rposition(|other| other.address == to);
                 // A dead host says nothing; where no process listens, the system refuses.
