@@ -229,6 +229,11 @@ pub const MESH_PIECE_BYTES_MAX: u64 = 128 << 10;
 pub const MESH_BLOCKS_MAX: usize = 64;
 /// How far ahead of the newest complete block a block may be numbered.
 pub const MESH_AHEAD_MAX: u64 = 1_024;
+/// Blocks beyond the newest that the root has told of, and that may have come since, that a member
+/// takes in.
+pub const MESH_EARLY_MAX: u64 = 8;
+/// Blocks in a row that a parent may fail to send a stripe of before it is left.
+pub const MESH_FAILURES_MAX: u8 = 3;
 /// Links that others may have made to a node, beside its slots.
 pub const MESH_GUESTS_MAX: usize = 64;
 /// Bytes that one guest may have asked for and not got: so many requests.
@@ -281,6 +286,21 @@ pub const MESH_LEAD_MIN: Duration = Duration::from_millis(500);
 pub const MESH_LEAD_MAX: Duration = Duration::from_secs(60);
 /// Bytes a second that a root may be told to spend outside its slots: 10 Gbit/s.
 pub const MESH_RESCUE_RATE_MAX: u64 = 1_250_000_000;
+/// Links from one address that have not been taken in; those that have are not counted, so that a
+/// crowd behind one address is let in, this many at a time.
+pub const MESH_UNPROVEN_MAX: usize = 64;
+/// How long a link that others made may show nothing that lets it in.
+pub const MESH_UNPROVEN_PATIENCE: Duration = Duration::from_secs(10);
+/// Addresses whose nonsense was put into words in the last minute; that of more is only counted.
+pub const MESH_COMPLAINTS_MAX: usize = 256;
+/// How long two children must wait for bytes for what they are sent to be a measure.
+pub const MESH_GOODPUT_WINDOW: Duration = Duration::from_secs(1);
+/// Such windows that are looked back at.
+pub const MESH_GOODPUT_WINDOWS_MAX: usize = 4;
+/// How long a measure holds: a leaf sends nothing, and so would never be measured again.
+pub const MESH_GOODPUT_KEPT: Duration = Duration::from_secs(300);
+/// Blocks over which a root reckons the bytes a second of its channel.
+pub const MESH_RATE_BLOCKS_MAX: usize = 8;
 
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");

@@ -209,8 +209,11 @@ impl Feed {
         for (stripe, offset) in &subscribe.stripes {
             let s = usize::from(*stripe);
             if accepted.has(s) {
-                let offset = u64::from(*offset);
-                child.cursors[s] = Some(Cursor { seq: subscribe.first, offset, until: None });
+                let asked = (subscribe.first, u64::from(*offset));
+                // Who takes the stripe already has what went before elsewhere, and skips it.
+                let lasting = child.cursors[s].filter(|cursor| cursor.until.is_none());
+                let (seq, offset) = lasting.map_or(asked, |old| asked.max((old.seq, old.offset)));
+                child.cursors[s] = Some(Cursor { seq, offset, until: None });
             }
         }
         child.used = now;

@@ -1,12 +1,13 @@
 //! What a root and a member have in common: their links, their blocks, their children, and the way
 //! that each stripe takes to them. Called by both; asks no one for bytes.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, End};
 use crate::base::text::escaped;
+use crate::base::time::Mono;
 use crate::mesh::event::{BlockRow, Event, LinkRow, Stats};
 use crate::mesh::feed::Feed;
 use crate::mesh::link::Links;
@@ -22,6 +23,10 @@ pub(super) struct Hub {
     pub(super) channel: String,
     pub(super) epoch: Option<u64>,
     pub(super) ticket: [u8; 16],
+    /// The one before: a root that was restarted gives a new one, but not to all at once.
+    old_ticket: [u8; 16],
+    /// Stripes of the channel; 0 while that is not known.
+    pub(super) stripes: usize,
     pub(super) links: Links,
     pub(super) store: Store,
     pub(super) feed: Feed,
@@ -33,6 +38,8 @@ pub(super) struct Hub {
     pub(super) stats: Stats,
     /// Links that others may have made here.
     pub(super) accepted_max: usize,
+    /// By address: when its nonsense was last put into words.
+    complaints: BTreeMap<Option<IpAddr>, Mono>,
 }
 
 impl Hub {
@@ -42,6 +49,8 @@ impl Hub {
             channel,
             epoch: None,
             ticket: [0; 16],
+            old_ticket: [0; 16],
+            stripes: 0,
             links: Links::default(),
             store: Store::default(),
             feed,
@@ -50,6 +59,14 @@ impl Hub {
             late: Stripes::EMPTY,
             stats: Stats::default(),
             accepted_max,
+            complaints: BTreeMap::new(),
+        }
+    }
+
+    /// What members show to each other from now on.
+    pub(super) fn set_ticket(&mut self, ticket: [u8; 16]) {
+        if ticket != self.ticket {
+            self.old_ticket = core::mem::replace(&mut self.ticket, ticket);
         }
     }
 
@@ -68,6 +85,12 @@ impl Hub {
     }
 
     pub(super) fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
+        let unproven = peer.map_or(0, |peer| self.links.unproven(peer.ip()));
+        // Of a member, which has less room, one address gets no more than a quarter.
+        if unproven >= limits::MESH_UNPROVEN_MAX.min(self.accepted_max / 4) {
+            let why = format!("{unproven} links from there have not been let in; no more for now");
+            return self.complain(cx, peer, why);
+        }
         if self.links.accepted() < self.accepted_max {
             let hello = self.hello();
             self.links.accept(cx, peer, &hello);
@@ -85,10 +108,19 @@ impl Hub {
         } else if other_run && self.links.get(conn).is_some_and(|link| !link.dialled) {
             "that is another run of the channel; join again".to_owned()
         } else {
+            if self.shows_ticket(hello.ticket) {
+                self.links.prove(conn);
+            }
             return true;
         };
         self.turn_away(cx, conn, reason);
         false
+    }
+
+    /// Whether these bytes were given out by the root of this run.
+    fn shows_ticket(&self, ticket: [u8; 16]) -> bool {
+        let given = ticket == self.ticket || ticket == self.old_ticket;
+        self.epoch.is_some() && given && ticket != [0; 16]
     }
 
     /// Says why not, and closes.
@@ -102,8 +134,24 @@ impl Hub {
     /// Counts what a peer said wrongly.
     pub(super) fn nonsense(&mut self, cx: &Cx, conn: Conn, why: String) {
         let address = cx.peers.get(conn.0).and_then(|peer| peer.addr);
+        self.complain(cx, address, why);
+    }
+
+    /// Counts it, and puts it into words once a minute for each address.
+    fn complain(&mut self, cx: &Cx, address: Option<SocketAddr>, why: String) {
         self.stats.nonsense += 1;
-        self.events.push_back(Event::Nonsense { address, why });
+        let (now, who) = (cx.now.mono, address.map(|address| address.ip()));
+        let recent = |at: &Mono| now.since(*at) < limits::SAY_AGAIN;
+        if self.complaints.get(&who).is_some_and(recent) {
+            return;
+        }
+        if self.complaints.len() >= limits::MESH_COMPLAINTS_MAX {
+            self.complaints.retain(|_, at| recent(at));
+        }
+        if self.complaints.len() < limits::MESH_COMPLAINTS_MAX {
+            self.complaints.insert(who, now);
+            self.events.push_back(Event::Nonsense { address, why });
+        }
     }
 
     /// Ends a link and forgets what hangs on it; the end of its connection then finds nothing.
@@ -116,8 +164,8 @@ impl Hub {
     }
 
     /// A connection is gone.
-    pub(super) fn closed(&mut self, conn: Conn) -> bool {
-        let Some(link) = self.links.closed(conn) else { return false };
+    pub(super) fn closed(&mut self, cx: &Cx, conn: Conn) -> bool {
+        let Some(link) = self.links.closed(cx.now.mono, conn) else { return false };
         self.count(link.sent, link.received);
         self.store.gone(conn);
         self.feed.gone(conn);
@@ -141,7 +189,7 @@ impl Hub {
         stats
     }
 
-    /// What a child may say. `Err`: it is no message of a child.
+    /// What a child may say. `Err`: it is no message of a child, or not of one of this run.
     pub(super) fn child(
         &mut self,
         cx: &mut Cx,
@@ -149,30 +197,84 @@ impl Hub {
         message: Message,
     ) -> Result<(), &'static str> {
         let Some(link) = self.links.get(conn) else { return Ok(()) };
-        let (known, node) = (self.epoch.is_some() && link.ticket == self.ticket, link.node);
-        let Some(node) = node else { return Err("a message before any hello") };
-        let now = cx.now.mono;
+        let (proven, ticket) = (link.proven && !link.dialled, link.ticket);
+        let Some(node) = link.node else { return Err("a message before any hello") };
+        if self.epoch.is_none() {
+            return self.too_early(cx, conn, &message);
+        }
+        if proven || self.shows_ticket(ticket) {
+            self.links.prove(conn);
+            return self.own_child(cx, (conn, node), message);
+        }
         match message {
-            Message::Subscribe(subscribe) if !known => {
-                let stripes = subscribe.stripes.iter().map(|(s, _)| usize::from(*s)).collect();
-                let why =
-                    if self.epoch.is_none() { Refused::UnknownEpoch } else { Refused::Ticket };
-                self.links.say(cx, conn, &Message::Refuse(Refuse { stripes, why }));
-            }
             Message::Subscribe(subscribe) => {
+                let stripes = subscribe.stripes.iter().map(|(s, _)| usize::from(*s)).collect();
+                let refuse = Refuse { stripes, why: Refused::Ticket };
+                self.links.say(cx, conn, &Message::Refuse(refuse));
+                Err("the ticket is not of this run of the channel; join again")
+            }
+            Message::Want(_) | Message::Release(_) => {
+                Err("the ticket is not of this run of the channel; join again")
+            }
+            Message::Beat(_) => Ok(()),
+            _ => Err("a message that is not for this node"),
+        }
+    }
+
+    /// What somebody says who was told of this node before this node was told of anything.
+    fn too_early(
+        &mut self,
+        cx: &mut Cx,
+        conn: Conn,
+        message: &Message,
+    ) -> Result<(), &'static str> {
+        let answer = match message {
+            Message::Subscribe(subscribe) => {
+                let stripes = subscribe.stripes.iter().map(|(s, _)| usize::from(*s)).collect();
+                Message::Refuse(Refuse { stripes, why: Refused::UnknownEpoch })
+            }
+            Message::Want(want) => Message::Gone(Gone { seq: want.seq, stripe: want.stripe }),
+            Message::Release(_) | Message::Beat(_) => return Ok(()),
+            _ => return Err("a message that is not for this node"),
+        };
+        self.links.say(cx, conn, &answer);
+        Ok(())
+    }
+
+    fn own_child(
+        &mut self,
+        cx: &mut Cx,
+        (conn, node): (Conn, NodeId),
+        message: Message,
+    ) -> Result<(), &'static str> {
+        let (now, all) = (cx.now.mono, Stripes::first(self.stripes));
+        match message {
+            Message::Subscribe(subscribe) => {
+                let asked = subscribe.stripes.iter().map(|(s, _)| usize::from(*s));
+                if !all.holds(asked.collect()) {
+                    return Err("a subscription to a stripe that the channel does not have");
+                }
+                if subscribe.stripes.iter().any(|at| self.is_outside(subscribe.first, *at)) {
+                    return Err("a subscription from a byte outside the stripe");
+                }
                 self.feed.enter(now, conn, node);
                 let ways = (&self.paths[..], self.late);
                 self.feed.subscribe(cx, &mut self.links, (conn, &subscribe), ways);
                 self.beat(cx, conn);
                 self.feed.pump_all(cx, &mut self.links, &self.store);
             }
+            Message::Release(release) if !all.holds(release.stripes) => {
+                return Err("a release of a stripe that the channel does not have");
+            }
             Message::Release(release) => {
                 self.feed.release(now, conn, &release);
                 self.feed.pump_all(cx, &mut self.links, &self.store);
             }
-            Message::Want(want) if !known => {
-                let gone = Gone { seq: want.seq, stripe: want.stripe };
-                self.links.say(cx, conn, &Message::Gone(gone));
+            Message::Want(want) if !all.has(usize::from(want.stripe)) => {
+                return Err("a request for a stripe that the channel does not have");
+            }
+            Message::Want(want) if self.is_outside(want.seq, (want.stripe, want.range.start)) => {
+                return Err("a request for bytes outside the stripe");
             }
             Message::Want(want) => {
                 self.feed.enter(now, conn, node);
@@ -183,6 +285,13 @@ impl Hub {
             _ => return Err("a message that is not for this node"),
         }
         Ok(())
+    }
+
+    /// Whether a stripe of a block that is here ends before a byte. Its very end is none of its
+    /// bytes but may be asked for: that is where the next block begins.
+    fn is_outside(&self, seq: u64, (stripe, offset): (u8, u32)) -> bool {
+        let part = self.store.get(seq).and_then(|held| held.parts.get(usize::from(stripe)));
+        part.is_some_and(|part| u64::from(offset) > part.len)
     }
 
     /// The kernel took bytes.
@@ -212,9 +321,10 @@ impl Hub {
         self.links.say(cx, conn, &Message::Beat(beat));
     }
 
-    /// Guests that have asked for nothing for long.
+    /// Guests that have asked for nothing for long, and those that never showed who they are.
     pub(super) fn sweep(&mut self, cx: &mut Cx) {
-        for conn in self.feed.idle(cx.now.mono) {
+        let (idle, strangers) = (self.feed.idle(cx.now.mono), self.links.strangers(cx.now.mono));
+        for conn in idle.into_iter().chain(strangers) {
             self.drop_link(cx, conn, End::Flushed);
         }
     }
@@ -252,6 +362,8 @@ impl Hub {
     pub(super) fn check_invariants(&self, cx: &Cx) {
         self.store.check_invariants(cx);
         self.feed.check_invariants(cx);
+        self.links.check_invariants();
+        assert!(self.complaints.len() <= limits::MESH_COMPLAINTS_MAX, "complaints are bounded");
         for (conn, _) in self.links.iter() {
             assert!(cx.is_open(conn), "a link has a connection");
         }

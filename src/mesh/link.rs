@@ -14,14 +14,18 @@
 //! A head is read exactly: no byte behind it is taken from the socket before its owner has said
 //! where that belongs.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+mod goodput;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::base::arena::Side;
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, End, Output, Payload, Service, Span, Why};
 use crate::base::time::Mono;
 use crate::mesh::wire::{self, Block, HEAD_BYTES, Hello, Message, NodeId};
+
+use goodput::Goodput;
 
 /// What arrived.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +82,11 @@ pub(super) struct Link {
     pub(super) node: Option<NodeId>,
     /// What it showed.
     pub(super) ticket: [u8; 16],
+    /// Whether it has shown that it belongs here; always so when this end dialled.
+    pub(super) proven: bool,
+    /// Where it came from, while that counts against its address.
+    from: Option<IpAddr>,
+    since: Mono,
     /// Bytes taken by the kernel, and bytes that came.
     pub(super) sent: u64,
     pub(super) received: u64,
@@ -95,6 +104,13 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     links: Side<Link>,
+    /// Links that others made.
+    accepted: usize,
+    /// Of these, by address, those that have not been taken in.
+    unproven: BTreeMap<IpAddr, usize>,
+    /// Links to children on which something waits.
+    waiting: usize,
+    goodput: Goodput,
 }
 
 impl Links {
@@ -116,6 +132,12 @@ impl Links {
         let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
         let conn = cx.accept(Service::Mesh, peer, patience)?;
         self.open(cx, conn, false, hello);
+        self.accepted += 1;
+        if let (Some(link), Some(peer)) = (self.links.get_mut(conn.0), peer) {
+            let from = neighbourhood(peer.ip());
+            link.from = Some(from);
+            *self.unproven.entry(from).or_default() += 1;
+        }
         Some(conn)
     }
 
@@ -125,6 +147,9 @@ impl Links {
             dialled,
             node: None,
             ticket: [0; 16],
+            proven: dialled,
+            from: None,
+            since: now,
             sent: 0,
             received: 0,
             heard: now,
@@ -156,7 +181,41 @@ impl Links {
 
     /// Links that others made.
     pub(super) fn accepted(&self) -> usize {
-        self.iter().filter(|(_, link)| !link.dialled).count()
+        self.accepted
+    }
+
+    /// Links from an address that have not been taken in.
+    pub(super) fn unproven(&self, ip: IpAddr) -> usize {
+        self.unproven.get(&neighbourhood(ip)).copied().unwrap_or(0)
+    }
+
+    /// Whoever is there belongs here.
+    pub(super) fn prove(&mut self, conn: Conn) {
+        let Some(link) = self.links.get_mut(conn.0).filter(|link| !link.proven) else { return };
+        link.proven = true;
+        let from = link.from.take();
+        self.uncount(from);
+    }
+
+    fn uncount(&mut self, from: Option<IpAddr>) {
+        let Some(from) = from else { return };
+        let left = self.unproven.get(&from).map_or(0, |count| count - 1);
+        if left == 0 {
+            self.unproven.remove(&from);
+        } else {
+            self.unproven.insert(from, left);
+        }
+    }
+
+    /// Links that others made and that have shown nothing for long.
+    pub(super) fn strangers(&self, now: Mono) -> Vec<Conn> {
+        let stranger = |l: &Link| !l.proven && now.since(l.since) > limits::MESH_UNPROVEN_PATIENCE;
+        self.iter().filter(|(_, link)| stranger(link)).map(|(conn, _)| conn).collect()
+    }
+
+    /// The most bytes a second that this node was seen to send while its uplink held it back.
+    pub(super) fn goodput(&self, now: Mono) -> Option<u64> {
+        self.goodput.most(now)
     }
 
     /// Queues a message. A link that has too much queued is struck out by its next timer.
@@ -172,6 +231,8 @@ impl Links {
         }
         if link.queued == 0 {
             link.drained = cx.now.mono;
+            self.waiting += usize::from(!link.dialled);
+            self.goodput.backlog(cx.now.mono, self.waiting);
         }
         link.queued += payload.len();
         link.payloads.push_back(payload.len());
@@ -189,6 +250,7 @@ impl Links {
     /// The kernel took bytes.
     pub(super) fn sent(&mut self, now: Mono, conn: Conn, bytes: u64) {
         let Some(link) = self.links.get_mut(conn.0) else { return };
+        let waited = link.queued > 0;
         link.drained = now;
         link.sent += bytes;
         link.queued = link.queued.saturating_sub(bytes);
@@ -200,6 +262,25 @@ impl Links {
             }
             left -= *first;
             link.payloads.pop_front();
+        }
+        let (child, empty) = (!link.dialled, waited && link.queued == 0);
+        if child {
+            self.measure(now, bytes, empty);
+        }
+    }
+
+    /// A child took bytes, and perhaps all that waited for it.
+    fn measure(&mut self, now: Mono, bytes: u64, empty: bool) {
+        let full = self.goodput.took(now, bytes);
+        self.waiting = self.waiting.saturating_sub(usize::from(empty));
+        self.goodput.backlog(now, self.waiting);
+        if full {
+            let takes = |l: &&Link| {
+                let lately = now.since(l.drained) < limits::MESH_GOODPUT_WINDOW / 2;
+                !l.dialled && l.queued > 0 && lately
+            };
+            let waiting = self.links.iter().map(|(_, link)| link).filter(takes).count();
+            self.goodput.close(now, waiting);
         }
     }
 
@@ -270,12 +351,41 @@ impl Links {
     /// Ends a link; what becomes of it is told by [`crate::base::port::Input::Closed`].
     pub(super) fn close(&mut self, cx: &mut Cx, conn: Conn, end: End) -> Option<Link> {
         cx.close(conn, end);
-        self.links.remove(conn.0)
+        self.remove(cx.now.mono, conn)
     }
 
     /// A connection is gone.
-    pub(super) fn closed(&mut self, conn: Conn) -> Option<Link> {
-        self.links.remove(conn.0)
+    pub(super) fn closed(&mut self, now: Mono, conn: Conn) -> Option<Link> {
+        self.remove(now, conn)
+    }
+
+    fn remove(&mut self, now: Mono, conn: Conn) -> Option<Link> {
+        let mut link = self.links.remove(conn.0)?;
+        if !link.dialled {
+            self.accepted -= 1;
+            self.uncount(link.from.take());
+            self.waiting = self.waiting.saturating_sub(usize::from(link.queued > 0));
+            self.goodput.backlog(now, self.waiting);
+        }
+        Some(link)
+    }
+
+    /// Looks the books through.
+    pub(super) fn check_invariants(&self) {
+        let accepted = || self.iter().filter(|(_, link)| !link.dialled);
+        assert_eq!(accepted().count(), self.accepted, "links of others are counted");
+        let waiting = accepted().filter(|(_, link)| link.queued > 0).count();
+        assert_eq!(waiting, self.waiting, "children that wait are counted");
+        let unproven = self.iter().filter(|(_, link)| link.from.is_some()).count();
+        assert_eq!(unproven, self.unproven.values().sum::<usize>(), "strangers are counted");
+    }
+}
+
+/// What one peer can choose its address from: IPv6 is given out 64 bits at a time.
+fn neighbourhood(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+        ip @ IpAddr::V4(_) => ip,
     }
 }
 

@@ -76,8 +76,12 @@ pub(super) struct Member {
     /// Whether a block was handed up.
     begun: bool,
     reference: Option<Reference>,
-    /// The newest block that the last place told of.
-    told: u64,
+    /// The newest block that the root told of, and when it did.
+    told: (u64, Mono),
+    /// The oldest that it has.
+    oldest: u64,
+    /// The first block that parents send by themselves; what was before has to be asked for.
+    pushed: u64,
     /// The newest block that was counted as late.
     late_seq: Option<u64>,
     /// Bytes that came from the root though it is not the parent.
@@ -117,7 +121,9 @@ impl Member {
             next: None,
             begun: false,
             reference: None,
-            told: 0,
+            told: (0, now),
+            oldest: 0,
+            pushed: 0,
             late_seq: None,
             rescued: 0,
             suspects: Vec::new(),
@@ -254,6 +260,9 @@ impl Member {
             }
             return;
         };
+        if !Stripes::first(self.intakes.len()).holds(stripes_named(&message)) {
+            return self.throw_out(cx, conn, "a stripe that the channel does not have");
+        }
         match message {
             Message::Accept(accept) => self.accepted(cx, node, &accept),
             Message::Refuse(refuse) => self.refused(cx, node, refuse),
@@ -279,7 +288,7 @@ impl Member {
                 let again_in = self.ask_later(cx);
                 self.hub.events.push_back(Event::Full { reason: denial.reason, again_in });
             }
-            Message::Beat(_) => {}
+            Message::Beat(beat) => self.told_of(cx.now.mono, beat.newest),
             _ => self.throw_out(cx, conn, "a message that is not a root's"),
         }
     }
@@ -292,14 +301,17 @@ impl Member {
         if self.hub.epoch != Some(place.epoch) {
             self.new_run(cx, place);
         }
-        self.hub.ticket = place.ticket;
+        self.hub.set_ticket(place.ticket);
+        self.hub.stripes = place.parents.len();
         if self.control != Control::Joined(conn) {
             self.control = Control::Joined(conn);
             self.backoff = limits::MESH_REJOIN_MIN;
             self.hub.stats.joins += 1;
             self.hub.events.push_back(Event::Joined { root: address, epoch: place.epoch });
         }
-        self.told = place.newest;
+        self.told_of(cx.now.mono, place.newest);
+        // A root that has nothing yet: the channel begins with the first block that comes.
+        self.oldest = if place.from == 0 { u64::MAX } else { place.oldest };
         self.hub.feed.list(&place.children, place.from);
         self.take_place(cx, place, (root, address));
         self.hub.pump_all(cx);
@@ -316,6 +328,7 @@ impl Member {
         self.pulls.clear();
         self.hub.store.clear(cx);
         (self.next, self.begun, self.reference) = (None, false, None);
+        (self.told, self.pushed) = ((0, cx.now.mono), 0);
         self.hub.store.floor = 0;
         self.suspects.clear();
         self.liars.clear();
@@ -344,12 +357,13 @@ impl Member {
     pub(super) fn opened(&mut self, cx: &mut Cx, blob: Blob, facts: Facts<'_>) -> bool {
         let Some(seq) = self.hub.store.opened(blob, facts.head) else { return false };
         self.pulls.retain(|(pulled, _), _| *pulled != seq);
+        self.confirm(seq);
         self.deliver(cx);
         true
     }
 
     pub(super) fn closed(&mut self, cx: &mut Cx, conn: Conn, why: Gone) {
-        self.hub.closed(conn);
+        self.hub.closed(cx, conn);
         let why = match why {
             Gone::Reset => "reset the link",
             Gone::Refused => "does not listen",
@@ -409,8 +423,7 @@ impl Member {
             received: stats.bytes_received,
             rescued: self.rescued,
             late: stats.blocks_late,
-            // What it happened to send says nothing of what it could.
-            goodput: None,
+            goodput: self.hub.links.goodput(now),
             depth: u16::try_from(depth).unwrap_or(u16::MAX),
             losses: self.losses.drain(..few).collect(),
         };
@@ -492,5 +505,16 @@ impl Member {
         let waits = matches!(self.control, Control::Waiting) && self.leaving.is_none();
         assert!(!waits || self.join_timer.is_some(), "who waits for a root has a timer");
         assert!((self.control == Control::Left) != self.tick.is_some(), "a member looks around");
+    }
+}
+
+/// The stripes of which a parent speaks.
+fn stripes_named(message: &Message) -> Stripes {
+    match message {
+        Message::Accept(accept) => accept.stripes | accept.late,
+        Message::Refuse(refuse) => refuse.stripes,
+        Message::Gone(gone) => Stripes::one(usize::from(gone.stripe)),
+        Message::Beat(beat) => beat.paths.iter().fold(beat.late, |all, path| all | path.stripes),
+        _ => Stripes::EMPTY,
     }
 }

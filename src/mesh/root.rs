@@ -9,7 +9,8 @@
 //! | | leaving | placed elsewhere by the planner while it still serves |
 //! | | gone | lost to the planner |
 
-use std::collections::BTreeMap;
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use crate::base::arena::{Key, Side};
@@ -49,6 +50,8 @@ pub(super) struct Root {
     controls: BTreeMap<Conn, Key>,
     /// By the link to the port that is proved.
     proofs: BTreeMap<Conn, Pending>,
+    /// Lengths and durations of the last blocks, for the rate of the channel.
+    aired: VecDeque<(u64, Duration)>,
     tick: Option<Timer>,
 }
 
@@ -61,7 +64,9 @@ impl Root {
             + limits::MESH_PROOFS_MAX;
         let feed = Feed::new(settings.slots, Some(settings.rescue_rate), now);
         let mut hub = Hub::new(settings.node, settings.channel.clone(), feed, accepted_max);
-        (hub.epoch, hub.ticket) = (Some(settings.epoch), settings.ticket);
+        (hub.epoch, hub.stripes) =
+            (Some(settings.epoch), settings.stripes.clamp(1, limits::MESH_STRIPES_MAX));
+        hub.set_ticket(settings.ticket);
         let plan = planner::Settings {
             stripes: settings.stripes,
             root_slots: settings.slots,
@@ -78,6 +83,7 @@ impl Root {
             members: Side::default(),
             controls: BTreeMap::new(),
             proofs: BTreeMap::new(),
+            aired: VecDeque::new(),
             tick,
         }
     }
@@ -98,6 +104,21 @@ impl Root {
             name: airing.file.clone(),
         };
         self.hub.store.insert(cx, airing.seq, facts, airing.blob);
+        self.reckon_rate(airing);
+    }
+
+    /// A channel whose rate is not set has that of its last blocks.
+    fn reckon_rate(&mut self, airing: &Airing) {
+        self.aired.push_back((airing.len, airing.lasts));
+        if self.aired.len() > limits::MESH_RATE_BLOCKS_MAX {
+            self.aired.pop_front();
+        }
+        let bytes: u64 = self.aired.iter().map(|(bytes, _)| bytes).sum();
+        let micros: u128 = self.aired.iter().map(|(_, lasts)| lasts.as_micros()).sum();
+        if self.settings.rate == 0 && micros > 0 {
+            let rate = u128::from(bytes) * 1_000_000 / micros;
+            self.planner.set_rate(u64::try_from(rate).unwrap_or(u64::MAX));
+        }
     }
 
     pub(super) fn hashed(&mut self, cx: &mut Cx, span: Span, hash: Option<[u8; 32]>) {
@@ -188,6 +209,10 @@ impl Root {
                 *slot = Some(*parent);
             }
         }
+        if self.is_taken(cx, node, (control, address, reachable)) {
+            let reason = "a member of that name is there; try again when it is gone".to_owned();
+            return self.turn_down(cx, (control, node), reason, Message::Wait);
+        }
         let (slots, forwards) = (usize::from(join.slots), join.forwards);
         let joining = Joining { name: node, slots, reachable, held, forwards };
         let mut plan = self.planner.plan(cx.now.mono, planner::Event::Join(joining));
@@ -195,6 +220,7 @@ impl Root {
             Some(Answer::Placed(key)) => {
                 let old = self.members.insert(key, Entry { control, address });
                 self.controls.insert(control, key);
+                self.hub.links.prove(control);
                 if let Some(old) = old.filter(|old| old.control != control) {
                     self.controls.remove(&old.control);
                     self.hub.drop_link(cx, old.control, End::Flushed);
@@ -209,6 +235,21 @@ impl Root {
         self.carry_out(cx, plan);
     }
 
+    /// Whether a name belongs to a member that is still there. Its own new link is told from a
+    /// stranger's by the port: the old address answers to the name, or the old link has to go
+    /// first, which silence ends before long.
+    fn is_taken(
+        &self,
+        cx: &Cx,
+        node: NodeId,
+        (control, address, reachable): (Conn, SocketAddr, bool),
+    ) -> bool {
+        let known = self.planner.member(node).and_then(|key| self.members.get(key));
+        let Some(old) = known.filter(|old| old.control != control) else { return false };
+        let itself = reachable && old.address == address;
+        !itself && cx.is_open(old.control)
+    }
+
     fn count(&self) -> usize {
         self.planner.stripes().len()
     }
@@ -220,7 +261,16 @@ impl Root {
         refusal: &planner::Refusal,
         message: fn(Denial) -> Message,
     ) {
-        let reason = refusal.to_string();
+        self.turn_down(cx, (control, node), refusal.to_string(), message);
+    }
+
+    fn turn_down(
+        &mut self,
+        cx: &mut Cx,
+        (control, node): (Conn, NodeId),
+        reason: String,
+        message: fn(Denial) -> Message,
+    ) {
         let denial = Denial { reason: reason.clone(), roots: self.settings.roots.clone() };
         self.hub.links.say(cx, control, &message(denial));
         self.hub.drop_link(cx, control, End::Flushed);
@@ -229,6 +279,10 @@ impl Root {
 
     fn report(&mut self, cx: &mut Cx, conn: Conn, report: &Report) {
         let Some(member) = self.controls.get(&conn).copied() else { return };
+        let named = report.losses.iter().fold(Stripes::EMPTY, |all, loss| all | loss.stripes);
+        if !self.planner.stripes().holds(named) {
+            return self.throw_out(cx, conn, "a loss of a stripe that the channel does not have");
+        }
         let Report { sent, received, late, goodput, .. } = *report;
         let health = Health { sent, received, late, goodput };
         self.plan(cx, planner::Event::Report { member, health });
@@ -307,6 +361,7 @@ impl Root {
             epoch: self.settings.epoch,
             lead: self.settings.lead,
             newest: self.hub.store.newest().unwrap_or(0),
+            oldest: self.hub.store.first().unwrap_or(0),
             from: self.next_seq(),
             ticket: self.settings.ticket,
             peers,
@@ -334,7 +389,7 @@ impl Root {
     }
 
     pub(super) fn closed(&mut self, cx: &mut Cx, conn: Conn) {
-        self.hub.closed(conn);
+        self.hub.closed(cx, conn);
         self.lost(cx, conn);
         self.hub.pump_all(cx);
     }

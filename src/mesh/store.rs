@@ -350,6 +350,11 @@ impl Store {
         self.blocks.range(seq..).next().map(|(next, _)| *next).filter(|_| over)
     }
 
+    /// The oldest block that there is anything of.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.blocks.first_key_value().map(|(seq, _)| *seq)
+    }
+
     /// The newest block that there is anything of.
     pub(super) fn last(&self) -> Option<u64> {
         self.blocks.last_key_value().map(|(seq, _)| *seq)

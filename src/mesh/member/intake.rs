@@ -30,6 +30,8 @@ pub(super) struct Upstream {
     /// What is late with it, by its last beat.
     pub(super) late: Stripes,
     paths: Vec<Path>,
+    /// The newest block that it holds complete, by its last beat.
+    pub(super) newest: u64,
     pub(super) used: Mono,
     /// What is sent when the link is up.
     pub(super) waiting: Vec<Message>,
@@ -61,6 +63,8 @@ pub(super) struct Intake {
     pub(super) first: u64,
     /// Since when the parent owes bytes.
     pub(super) stuck: Option<Mono>,
+    /// Blocks in a row whose bytes had to be fetched elsewhere.
+    failures: u8,
 }
 
 impl Member {
@@ -104,6 +108,7 @@ impl Member {
         }
         self.send_asked(cx);
         if fresh && place.from > 0 {
+            self.pushed = place.from;
             self.catch_up(cx, place.newest);
         }
     }
@@ -122,6 +127,7 @@ impl Member {
                 ready: false,
                 late: Stripes::EMPTY,
                 paths: Vec::new(),
+                newest: 0,
                 used: cx.now.mono,
                 waiting: Vec::new(),
             };
@@ -202,7 +208,9 @@ impl Member {
             if seq != expected {
                 break;
             }
-            if let Some(part) = part.filter(|part| !part.is_full()) {
+            // What is asked for elsewhere would come twice.
+            let pulled = self.is_pulled(seq, s);
+            if let Some(part) = part.filter(|part| !part.is_full() && !pulled) {
                 return (seq, u32::try_from(part.filled).unwrap_or(0));
             }
             expected = seq + 1;
@@ -234,7 +242,7 @@ impl Member {
             }
             intake.asked = None;
             intake.tried.clear();
-            (intake.stuck, intake.first) = (None, accept.first);
+            (intake.stuck, intake.first, intake.failures) = (None, accept.first, 0);
             let old = intake.parent.replace(node).filter(|old| *old != node);
             if let Some(lost) = intake.lost.take() {
                 self.losses.push(Loss { parent: lost, stripes: Stripes::one(s), now: Some(node) });
@@ -351,10 +359,10 @@ impl Member {
         }
         self.orphan(stripes, node);
         self.pulls_lost(cx, node);
+        self.pull_missing(cx, stripes);
         let orphans = (0..self.intakes.len()).filter(|s| self.intakes[*s].parent.is_none());
         let orphans = orphans.collect();
         self.rehome(cx, orphans);
-        self.pull_missing(cx, stripes);
     }
 
     fn orphan(&mut self, stripes: Stripes, node: NodeId) {
@@ -380,8 +388,8 @@ impl Member {
         self.hub.events.push_back(Event::LostParent { node, stripes, why });
         self.tell(cx, node, Message::Release(Release { stripes, from: 0 }));
         self.orphan(stripes, node);
-        self.rehome(cx, stripes);
         self.pull_missing(cx, stripes);
+        self.rehome(cx, stripes);
     }
 
     /// A parent says that it stops, and serves until we have moved.
@@ -400,7 +408,7 @@ impl Member {
 
     pub(super) fn parent_beat(&mut self, cx: &mut Cx, node: NodeId, beat: Beat) {
         let Some(up) = self.ups.get_mut(&node) else { return };
-        (up.late, up.paths) = (beat.late, beat.paths);
+        (up.late, up.paths, up.newest) = (beat.late, beat.paths, beat.newest);
         self.find_paths(cx);
         let me = self.hub.me;
         let loops = |s: &usize| self.hub.paths[*s].contains(&me);
@@ -442,6 +450,28 @@ impl Member {
         if let Some(intake) = self.intakes.get_mut(stripe).filter(|i| i.parent == Some(node)) {
             intake.stuck = None;
         }
+    }
+
+    /// A head came from the parent of a stripe: it sends.
+    pub(super) fn parent_sends(&mut self, node: NodeId, stripe: usize) {
+        if let Some(intake) = self.intakes.get_mut(stripe).filter(|i| i.parent == Some(node)) {
+            intake.failures = 0;
+        }
+    }
+
+    /// Bytes that the parent of a stripe owes come from elsewhere: it is told to go on with the
+    /// next block. One that fails again and again is left, though nothing is missing any more.
+    pub(super) fn fetched_elsewhere(&mut self, cx: &mut Cx, seq: u64, s: usize) {
+        let intake = &mut self.intakes[s];
+        let Some(parent) = intake.parent.filter(|_| seq >= intake.first) else { return };
+        intake.failures += 1;
+        if intake.failures >= limits::MESH_FAILURES_MAX {
+            return self.leave_parent(cx, (parent, Stripes::one(s)), "failed again and again");
+        }
+        let stripe = u8::try_from(s).expect("stripes are below 16");
+        let stripes = vec![(stripe, 0)];
+        let skip = Subscribe { stripes, first: seq + 1, instead: None };
+        self.tell(cx, parent, Message::Subscribe(skip));
     }
 
     /// Subscriptions that nobody answers, and stripes that found nobody.

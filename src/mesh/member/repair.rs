@@ -23,15 +23,19 @@ pub(super) struct Pull {
     since: Mono,
     /// How many have been asked.
     turn: usize,
+    /// Whether bytes come, and the parent was told that they do.
+    comes: bool,
 }
 
-/// The newest block of which a head was seen, from which the others are reckoned.
+/// The newest block that is whole, from which the others are reckoned; before there is one, the
+/// first of which a head was seen. A head alone proves nothing: anybody may have made it up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Reference {
     seq: u64,
     air: Wall,
     lasts: Duration,
     at: Mono,
+    whole: bool,
 }
 
 impl Reference {
@@ -54,36 +58,94 @@ impl Member {
         if usize::from(head.stripes) != self.intakes.len() {
             return self.throw_out(cx, conn, "a block of another number of stripes");
         }
-        let near = self.told.saturating_add(limits::MESH_AHEAD_MAX);
-        if self.reference.is_none() && head.seq > near {
+        if self.is_too_early(cx.now.mono, head.seq) {
             return self.hub.links.put(cx, conn, 0, None);
         }
-        self.learn(cx, head);
-        let put = self.hub.store.begin(cx, (conn, node), head);
         let stripe = usize::from(head.stripe);
+        let first = self.learn(cx, head);
+        self.parent_sends(node, stripe);
+        let put = self.hub.store.begin(cx, (conn, node), head);
         let rescued = self.root.is_some_and(|(root, _)| root == node)
             && self.intakes[stripe].parent != Some(node);
         if rescued {
             self.rescued += u64::from(head.range.end - head.range.start);
         }
         self.hub.links.put(cx, conn, put.skip, put.into);
+        if put.into.is_some() && self.intakes[stripe].parent != Some(node) {
+            let pull = self.pulls.get_mut(&(head.seq, stripe)).filter(|pull| !pull.comes);
+            if let Some(pull) = pull {
+                pull.comes = true;
+                self.fetched_elsewhere(cx, head.seq, stripe);
+            }
+        }
+        if first {
+            for (seq, s) in self.before_push() {
+                self.pull(cx, seq, s);
+            }
+        }
     }
 
-    /// What a head says of the time line.
-    fn learn(&mut self, cx: &Cx, head: &wire::Block) {
-        if self.reference.is_none_or(|known| head.seq > known.seq) {
-            let (seq, air, lasts) = (head.seq, head.air, head.lasts);
-            self.reference = Some(Reference { seq, air, lasts, at: cx.now.mono });
+    /// The root says which block is the newest.
+    pub(super) fn told_of(&mut self, now: Mono, newest: u64) {
+        if newest >= self.told.0 {
+            self.told = (newest, now);
         }
-        if self.next.is_none() {
+    }
+
+    /// Whether a block is numbered beyond all that there can be by now.
+    fn is_too_early(&self, now: Mono, seq: u64) -> bool {
+        let (told, at) = self.told;
+        let lasts = self.reference.map_or(limits::BLOCK_LASTS_MIN, |known| known.lasts);
+        let since = now.since(at).as_micros() / lasts.as_micros().max(1);
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        told > 0 && seq > told.saturating_add(limits::MESH_EARLY_MAX).saturating_add(since)
+    }
+
+    /// A block is whole: what its heads said of the time line is true.
+    pub(super) fn confirm(&mut self, seq: u64) {
+        let Some(held) = self.hub.store.get(seq) else { return };
+        if self.reference.is_none_or(|known| !known.whole || seq > known.seq) {
+            let (air, lasts, at) = (held.facts.air, held.facts.lasts, held.since);
+            self.reference = Some(Reference { seq, air, lasts, at, whole: true });
+        }
+    }
+
+    /// What a head says of the time line. `true`: it is the first of all.
+    fn learn(&mut self, cx: &Cx, head: &wire::Block) -> bool {
+        let first = self.next.is_none();
+        if self.reference.is_none() {
+            let (seq, air, lasts) = (head.seq, head.air, head.lasts);
+            let at = cx.now.mono;
+            self.reference = Some(Reference { seq, air, lasts, at, whole: false });
+        }
+        if first {
             let ahead = head.air.since(cx.now.wall).as_micros();
             let back = ahead.div_ceil(head.lasts.as_micros().max(1));
             let back =
                 u64::try_from(back).unwrap_or(u64::MAX).min(limits::WINDOW_BLOCKS_MAX as u64);
             let over = u64::from(head.air + head.lasts <= cx.now.wall);
-            let next = head.seq.saturating_sub(back) + over;
+            let next = (head.seq.saturating_sub(back) + over).max(self.oldest.min(head.seq));
             (self.next, self.hub.store.floor) = (Some(next), next);
         }
+        first
+    }
+
+    /// What of the blocks is missing that parents do not send because they are older than the link.
+    fn before_push(&self) -> Vec<(u64, usize)> {
+        let next = self.next.unwrap_or(u64::MAX);
+        let end = self.pushed.min(self.told.0.saturating_add(1));
+        let end = end.min(next.saturating_add(limits::WINDOW_BLOCKS_MAX as u64));
+        let missing = |seq: u64, s: usize| {
+            let Some(held) = self.hub.store.get(seq) else { return true };
+            held.parts.get(s).is_some_and(|part| !part.is_full() && part.writer.is_none())
+        };
+        let all = (next..end).flat_map(|seq| (0..self.intakes.len()).map(move |s| (seq, s)));
+        all.filter(|(seq, s)| missing(*seq, *s)).collect()
+    }
+
+    /// Whether a stripe was asked for of somebody who has not said no.
+    pub(super) fn is_pulled(&self, seq: u64, s: usize) -> bool {
+        self.pulls.get(&(seq, s)).is_some_and(|pull| pull.to.is_some())
     }
 
     /// A stripe grew: whoever was asked for it is at it.
@@ -93,10 +155,14 @@ impl Member {
         }
     }
 
-    /// The blocks between the one on the air and those that parents will send.
+    /// The blocks between the one on the air and those that parents will send: the first head of
+    /// any says which these are.
     pub(super) fn catch_up(&mut self, cx: &mut Cx, newest: u64) {
-        for s in 0..self.intakes.len() {
-            self.pull(cx, newest, s);
+        if self.next.is_none() {
+            return self.pull(cx, newest, 0);
+        }
+        for (seq, s) in self.before_push() {
+            self.pull(cx, seq, s);
         }
     }
 
@@ -140,6 +206,9 @@ impl Member {
         missing.extend(self.unknown_blocks(cx.now.mono));
         for (seq, s) in missing {
             self.count_late(seq);
+            self.pull(cx, seq, s);
+        }
+        for (seq, s) in self.before_push() {
             self.pull(cx, seq, s);
         }
         self.forget_pulls();
@@ -196,10 +265,21 @@ impl Member {
             reference.at.after(ahead + limits::MESH_LATE_AFTER)
         };
         let most = limits::WINDOW_BLOCKS_MAX as u64;
-        let end = (reference.seq + 2).min(next.saturating_add(most));
-        let unknown = (next..end).filter(|seq| self.hub.store.get(*seq).is_none());
+        let end = self.newest_anywhere(now, reference).saturating_add(1);
+        let from = next.max(self.pushed);
+        let unknown = (from..end.min(next.saturating_add(most)))
+            .filter(|seq| self.hub.store.get(*seq).is_none());
         let due = unknown.filter(|seq| now >= due(*seq));
         due.flat_map(|seq| all.clone().map(move |s| (seq, s))).collect()
+    }
+
+    /// The newest block that anybody says there is, as far as the time line allows: more than one
+    /// may be missing, after a partition all that was aired meanwhile is.
+    fn newest_anywhere(&self, now: Mono, reference: Reference) -> u64 {
+        let heard = self.ups.values().map(|up| up.newest).max().unwrap_or(0);
+        let since = now.since(reference.at).as_micros() / reference.lasts.as_micros().max(1);
+        let possible = reference.seq.saturating_add(u64::try_from(since).unwrap_or(u64::MAX));
+        heard.max(self.told.0).min(possible.saturating_add(1)).max(reference.seq)
     }
 
     /// Leaves parents that owe bytes for long, or have sent wrong ones.
@@ -286,7 +366,7 @@ impl Member {
         let want = Want { seq, stripe, range: offset(from)..offset(to) };
         let Some(pull) = self.pulls.get_mut(&(seq, s)) else { return };
         let node = candidates[pull.turn % candidates.len()];
-        *pull = Pull { to: Some(node), since: cx.now.mono, turn: pull.turn + 1 };
+        *pull = Pull { to: Some(node), since: cx.now.mono, turn: pull.turn + 1, ..*pull };
         if self.tell(cx, node, Message::Want(want)) {
             self.hub.stats.pulls += 1;
         } else if let Some(pull) = self.pulls.get_mut(&(seq, s)) {
@@ -403,8 +483,11 @@ impl Member {
             return false;
         };
         let known = self.hub.store.get(seq).map(|held| (held.facts.air, held.facts.lasts));
-        let (air, lasts) = known.unwrap_or((reference.air_of(seq), reference.lasts));
-        cx.now.wall >= if self.begun { air } else { air + lasts }
+        let reckoned = (reference.air_of(seq), reference.lasts);
+        // Both must say so: a head may be made up, and blocks need not last equally long.
+        [known.unwrap_or(reckoned), reckoned]
+            .into_iter()
+            .all(|(air, lasts)| cx.now.wall >= if self.begun { air } else { air + lasts })
     }
 }
 

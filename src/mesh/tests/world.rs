@@ -2,14 +2,14 @@
 //! are real, so that hashes are; uplinks have a rate, links a delay. Decides nothing about nodes.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::base::arena::Key;
 use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Service, Span, Why};
 use crate::base::rng::Rng;
 use crate::base::time::{Mono, Now, Wall};
-use crate::mesh::wire::NodeId;
+use crate::mesh::wire::{self, Message, NodeId};
 use crate::mesh::{Airing, Event, MemberSettings, Mesh, RootSettings};
 
 pub(super) const LATENCY: Duration = Duration::from_millis(2);
@@ -18,6 +18,9 @@ const STARTED: Mono = Mono(1_000_000_000);
 const CHUNK: usize = 8 << 10;
 pub(super) const LASTS: Duration = Duration::from_secs(1);
 pub(super) const LEAD: Duration = Duration::from_secs(6);
+
+/// The node that somebody talks to, and over what.
+pub(super) type Stranger = (usize, usize, Conn);
 
 #[derive(Debug)]
 enum News {
@@ -33,7 +36,7 @@ enum News {
 struct Socket {
     /// Which connection, and whether this end took it.
     end: (usize, usize),
-    inbox: VecDeque<u8>,
+    inbox: Vec<u8>,
     take: usize,
     directed: Option<(Span, u64)>,
     /// When the last of them is.
@@ -70,6 +73,8 @@ pub(super) struct Host {
     /// Bytes a second of its uplink.
     pub(super) rate: u64,
     uplink: Mono,
+    /// When its wheel is to be turned, as [`World::due`] has it.
+    due: Option<Mono>,
     sockets: BTreeMap<Conn, Socket>,
     blobs: BTreeMap<Blob, Vec<u8>>,
     kept: VecDeque<Blob>,
@@ -82,13 +87,23 @@ pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) mono: Mono,
     pub(super) stripes: usize,
+    /// What the root gives its members to show.
+    pub(super) ticket: [u8; 16],
     pub(super) block_bytes: usize,
+    /// Whether all new members dial from one address.
+    pub(super) share_address: bool,
     /// Who is at the end that dialled, and at the other.
     pipes: Vec<[Option<(usize, Conn)>; 2]>,
     coming: BTreeMap<(Mono, u64), ((usize, usize), News)>,
+    /// When whose wheel is to be turned.
+    due: BTreeSet<(Mono, usize)>,
+    /// What was hashed, by length and first bytes: to compare is faster than to hash again.
+    hashes: BTreeMap<(usize, Vec<u8>), Vec<(Vec<u8>, [u8; 32])>>,
+    /// By pipe: what strangers were told.
+    heard: BTreeMap<usize, Vec<u8>>,
     serial: u64,
     settled: u64,
-    next_seq: u64,
+    pub(super) next_seq: u64,
     air_at: Mono,
 }
 
@@ -103,9 +118,11 @@ fn now(mono: Mono) -> Now {
 
 pub(super) fn block_bytes(seq: u64, len: usize) -> Vec<u8> {
     let mut rng = Rng::new(seq);
-    let words = (0..len.div_ceil(64)).map(|_| rng.next_u64().to_le_bytes());
-    let mut bytes: Vec<u8> = words.flat_map(|word| word.repeat(8)).collect();
-    bytes.truncate(len);
+    let mut bytes = vec![0; len];
+    for chunk in bytes.chunks_mut(64) {
+        let words = rng.next_u64().to_le_bytes().repeat(8);
+        chunk.copy_from_slice(&words[..chunk.len()]);
+    }
     bytes
 }
 
@@ -117,9 +134,14 @@ impl World {
             rng: Rng::new(seed),
             mono: STARTED,
             stripes,
+            ticket: [0; 16],
             block_bytes: 24 << 10,
+            share_address: false,
             pipes: Vec::new(),
             coming: BTreeMap::new(),
+            due: BTreeSet::new(),
+            hashes: BTreeMap::new(),
+            heard: BTreeMap::new(),
             serial: 0,
             settled: 0,
             next_seq: 100,
@@ -137,6 +159,7 @@ impl World {
             }
         }
         let slots = self.hosts[0].slots;
+        self.unplan(0);
         let members = self.hosts.split_off(1);
         self.hosts.clear();
         self.start_root(slots);
@@ -144,11 +167,14 @@ impl World {
     }
 
     fn start_root(&mut self, slots: usize) {
+        let mut ticket = [0; 16];
+        ticket[..8].copy_from_slice(&self.rng.next_u64().to_be_bytes());
+        self.ticket = ticket;
         let settings = RootSettings {
             node: NodeId(1),
             channel: "one".to_owned(),
             epoch: 77,
-            ticket: [9; 16],
+            ticket,
             advertise: address(0),
             slots,
             stripes: self.stripes,
@@ -196,6 +222,7 @@ impl World {
             missed: Vec::new(),
             rate: 1 << 20,
             uplink: self.mono,
+            due: None,
             sockets: BTreeMap::new(),
             blobs: BTreeMap::new(),
             kept: VecDeque::new(),
@@ -219,6 +246,19 @@ impl World {
         }
     }
 
+    /// The connections that `from` made to `to` are gone, and `to` does not hear of it.
+    pub(super) fn cut_quietly(&mut self, from: usize, to: usize) {
+        for pipe in 0..self.pipes.len() {
+            let [Some((dialler, conn)), Some((taker, _))] = self.pipes[pipe] else { continue };
+            if (dialler, taker) == (from, to) {
+                self.pipes[pipe] = [None, None];
+                self.hosts[from].cx.now = now(self.mono);
+                self.hosts[from].closed(conn, Gone::Unreachable);
+                self.settle(from);
+            }
+        }
+    }
+
     pub(super) fn leave(&mut self, host: usize) {
         let it = &mut self.hosts[host];
         it.cx.now = now(self.mono);
@@ -226,18 +266,35 @@ impl World {
         self.settle(host);
     }
 
-    /// Bytes from nowhere to a node; the connection that they went over.
-    pub(super) fn shout(&mut self, host: usize, bytes: &[u8]) -> Conn {
-        let peer = SocketAddr::from(([127, 8, 8, 8], 999));
+    /// Somebody who is no node connects to one, from this address, and says hello; none when the
+    /// connection is not taken.
+    pub(super) fn stranger(&mut self, host: usize, ip: [u8; 4], hello: &[u8]) -> Option<Stranger> {
+        let peer = SocketAddr::from((ip, 999));
         self.pipes.push([None, None]);
-        let end = (self.pipes.len() - 1, 1);
-        self.arrive(end, News::Incoming { to: host, peer });
-        let (_, conn) = self.pipes[end.0][1].expect("it was taken");
-        self.arrive(end, News::Bytes(bytes.to_vec()));
-        conn
+        let pipe = self.pipes.len() - 1;
+        self.arrive((pipe, 1), News::Incoming { to: host, peer });
+        let (_, conn) = self.pipes[pipe][1]?;
+        self.say((host, pipe, conn), hello);
+        Some((host, pipe, conn))
     }
 
-    pub(super) fn is_open(&self, host: usize, conn: Conn) -> bool {
+    pub(super) fn say(&mut self, (_, pipe, _): Stranger, bytes: &[u8]) {
+        self.arrive((pipe, 1), News::Bytes(bytes.to_vec()));
+    }
+
+    /// What was said to a stranger so far.
+    pub(super) fn heard(&self, (_, pipe, _): Stranger) -> Vec<Message> {
+        let mut bytes = self.heard.get(&pipe).map_or(&[][..], |bytes| &bytes[..]);
+        let mut messages = Vec::new();
+        while let Some(parsed) = wire::parse(bytes).unwrap() {
+            assert!(!matches!(parsed.message, Message::Block(_)), "strangers get no bytes");
+            messages.push(parsed.message);
+            bytes = &bytes[parsed.used..];
+        }
+        messages
+    }
+
+    pub(super) fn is_open(&self, (host, _, conn): Stranger) -> bool {
         self.hosts[host].cx.is_open(conn)
     }
 
@@ -245,8 +302,7 @@ impl World {
         let until = self.mono.after(time);
         for _ in 0..20_000_000_u64 {
             let coming = self.coming.first_key_value().map(|((at, _), _)| *at);
-            let alive = self.hosts.iter().enumerate().filter(|(_, host)| !host.dead);
-            let timer = alive.filter_map(|(i, host)| Some((host.cx.wheel.next()?, i))).min();
+            let timer = self.due.first().copied();
             let air = Some(self.air_at).filter(|_| !self.hosts[0].dead && !self.hosts[0].left);
             let next = [coming, timer.map(|(at, _)| at), air].into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at <= until) else {
@@ -266,8 +322,28 @@ impl World {
         panic!("the world does not come to rest");
     }
 
+    /// Notes when a host's wheel is to be turned next.
+    fn plan(&mut self, host: usize) {
+        let it = &mut self.hosts[host];
+        let next = it.cx.wheel.next().filter(|_| !it.dead);
+        if next != it.due {
+            self.unplan(host);
+            self.hosts[host].due = next;
+            self.due.extend(next.map(|at| (at, host)));
+        }
+    }
+
+    fn unplan(&mut self, host: usize) {
+        if let Some(at) = self.hosts[host].due.take() {
+            self.due.remove(&(at, host));
+        }
+    }
+
     fn timer(&mut self, host: usize) {
         let it = &mut self.hosts[host];
+        if it.dead {
+            return self.unplan(host);
+        }
         it.cx.now = now(self.mono);
         while let Some((_, wake)) = it.cx.wheel.pop_due(self.mono) {
             match wake.why {
@@ -318,7 +394,12 @@ impl World {
         if let News::Incoming { to, peer } = news {
             return self.incoming(to, peer, end);
         }
-        let Some((host, conn)) = self.pipes[end.0][end.1] else { return };
+        let Some((host, conn)) = self.pipes[end.0][end.1] else {
+            if let News::Bytes(bytes) = news {
+                self.heard.entry(end.0).or_default().extend(bytes);
+            }
+            return;
+        };
         let far = self.pipes[end.0][1 - end.1].map(|(far, _)| far);
         let stalled = |host: usize| self.hosts.get(host).is_some_and(|host| host.stalled);
         match news {
@@ -387,7 +468,7 @@ impl World {
             }
             if let Some((span, at)) = socket.directed {
                 let count = socket.inbox.len().min(usize::try_from(span.len - at).unwrap());
-                let bytes: Vec<u8> = socket.inbox.drain(..count).collect();
+                let bytes = socket.take_bytes(count);
                 let at = at + count as u64;
                 socket.directed = Some((span, at)).filter(|_| at < span.len);
                 if let Some(blob) = it.blobs.get_mut(&span.blob) {
@@ -397,7 +478,7 @@ impl World {
                 it.mesh.filled(&mut it.cx, conn, span.from + at);
             } else {
                 let count = socket.inbox.len().min(socket.take.max(1));
-                let bytes: Vec<u8> = socket.inbox.drain(..count).collect();
+                let bytes = socket.take_bytes(count);
                 it.mesh.data(&mut it.cx, conn, &bytes);
             }
             self.settle(host);
@@ -431,6 +512,7 @@ impl World {
         if self.settled.is_multiple_of(7) {
             it.mesh.check_invariants(&it.cx);
         }
+        self.plan(host);
     }
 
     fn act(&mut self, host: usize, output: Output) {
@@ -440,7 +522,8 @@ impl World {
                 let pipe = self.pipes.len();
                 self.pipes.push([Some((host, conn)), None]);
                 it.sockets.insert(conn, Socket::new((pipe, 0), self.mono));
-                let peer = SocketAddr::new(it.address.ip(), 40_000);
+                let ip = if self.share_address { [127, 6, 6, 6].into() } else { it.address.ip() };
+                let peer = SocketAddr::new(ip, 40_000);
                 let at = self.mono.after(LATENCY);
                 let there = self.hosts.iter().rposition(|other| other.address == to);
                 // A dead host says nothing; where no process listens, the system refuses.
@@ -465,7 +548,14 @@ impl World {
                 let bytes = &it.blobs[&span.blob];
                 let from = usize::try_from(span.from).unwrap();
                 let bytes = &bytes[from..from + usize::try_from(span.len).unwrap()];
-                it.told.push_back(Told::Hashed(span, *blake3::hash(bytes).as_bytes()));
+                let known = (bytes.len(), bytes[..bytes.len().min(16)].to_vec());
+                let known = self.hashes.entry(known).or_default();
+                let hash = known.iter().find(|(same, _)| same == bytes).map(|(_, hash)| *hash);
+                let hash = hash.unwrap_or_else(|| {
+                    known.push((bytes.to_vec(), *blake3::hash(bytes).as_bytes()));
+                    known[known.len() - 1].1
+                });
+                it.told.push_back(Told::Hashed(span, hash));
             }
             Output::Release { blob } => drop(it.blobs.remove(&blob)),
             other => panic!("a mesh does not want {other:?}"),
@@ -517,8 +607,13 @@ fn other((pipe, end): (usize, usize)) -> (usize, usize) {
 
 impl Socket {
     fn new(end: (usize, usize), now: Mono) -> Self {
-        let inbox = VecDeque::new();
+        let inbox = Vec::new();
         Self { end, inbox, take: usize::MAX, directed: None, free_at: now, ended: false }
+    }
+
+    fn take_bytes(&mut self, count: usize) -> Vec<u8> {
+        let left = self.inbox.split_off(count);
+        core::mem::replace(&mut self.inbox, left)
     }
 }
 

@@ -284,6 +284,7 @@ fn write_place(w: &mut Writer, place: &Place) {
     w.u64(place.epoch);
     w.u32(u32::try_from(place.lead.as_millis()).unwrap_or(u32::MAX));
     w.u64(place.newest);
+    w.u64(place.oldest);
     w.u64(place.from);
     w.raw(&place.ticket);
     w.few(&place.peers, limits::MESH_PEERS_MAX, |w, peer| {
@@ -305,7 +306,8 @@ fn write_place(w: &mut Writer, place: &Place) {
 
 fn read_place(r: &mut Reader<'_>) -> Result<Place, WireError> {
     let (epoch, lead) = (r.u64()?, Duration::from_millis(u64::from(r.u32()?)));
-    let (newest, from, ticket) = (r.u64()?, r.u64()?, r.ticket()?);
+    let (newest, oldest) = (r.u64()?, r.u64()?);
+    let (from, ticket) = (r.u64()?, r.ticket()?);
     let count = at_most("peers", usize::from(r.u8()?), limits::MESH_PEERS_MAX)?;
     let peer = |_| Ok(Peer { node: NodeId(r.u64()?), address: r.address()? });
     let peers = (0..count).map(peer).collect::<Result<Vec<_>, WireError>>()?;
@@ -325,7 +327,19 @@ fn read_place(r: &mut Reader<'_>) -> Result<Place, WireError> {
     let children = at_most("children", usize::from(r.u16()?), limits::MESH_SLOTS_MAX)?;
     let child = |_| Ok((NodeId(r.u64()?), stripes_in(r, all)?));
     let children = (0..children).map(child).collect::<Result<_, WireError>>()?;
-    Ok(Place { epoch, lead, newest, from, ticket, peers, parents, heirs, helpers, children })
+    Ok(Place {
+        epoch,
+        lead,
+        newest,
+        oldest,
+        from,
+        ticket,
+        peers,
+        parents,
+        heirs,
+        helpers,
+        children,
+    })
 }
 
 fn stripes_in(r: &mut Reader<'_>, all: Stripes) -> Result<Stripes, WireError> {

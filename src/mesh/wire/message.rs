@@ -89,6 +89,8 @@ pub struct Place {
     pub lead: Duration,
     /// The newest block in the mesh.
     pub newest: u64,
+    /// The oldest that the root has: nobody asks for older ones.
+    pub oldest: u64,
     /// The first block for which this place holds; until then the old one does.
     pub from: u64,
     /// What to show to others.

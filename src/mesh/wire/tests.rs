@@ -106,6 +106,7 @@ fn a_place_is_these_bytes() {
         epoch: 1,
         lead: Duration::from_secs(6),
         newest: 2,
+        oldest: 1,
         from: 3,
         ticket: [0; 16],
         peers: vec![Peer { node: NodeId(9), address: SocketAddr::from(([10, 0, 0, 1], 7070)) }],
@@ -116,7 +117,8 @@ fn a_place_is_these_bytes() {
     };
     golden(
         &Message::Place(place),
-        "564d 01 03 00000051 0000000000000001 00001770 0000000000000002 0000000000000003
+        "564d 01 03 00000059 0000000000000001 00001770 0000000000000002 0000000000000001
+         0000000000000003
          00000000000000000000000000000000 01 0000000000000009 04 0a000001 1b9e
          02 00ff ff00 01 00 0002 0001 0000000000000008 0003",
     );
@@ -283,12 +285,13 @@ fn place() -> impl Strategy<Value = Place> {
             vec((node(), set), 0..40),
         )
     });
-    let numbers = (any::<[u64; 3]>(), any::<u32>(), any::<[u8; 16]>());
+    let numbers = (any::<[u64; 4]>(), any::<u32>(), any::<[u8; 16]>());
     (lists, numbers).prop_map(|((peers, parents, heirs, helpers, children), (n, lead, ticket))| {
         Place {
             epoch: n[0],
             lead: Duration::from_millis(u64::from(lead)),
             newest: n[1],
+            oldest: n[3],
             from: n[2],
             ticket,
             peers,
