@@ -209,6 +209,10 @@ pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
 pub const MESH_HELLO_PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of the first frame of a link.
 pub const MESH_HELLO_BYTES_MAX: usize = 512;
+/// Links that have not said who they are, in all and from one address.
+pub const MESH_LOBBY_MAX: usize = 512;
+/// See [`MESH_LOBBY_MAX`].
+pub const MESH_LOBBY_ADDRESS_MAX: usize = 64;
 /// Between two signs of life on a link.
 pub const MESH_BEAT_EVERY: Duration = Duration::from_millis(500);
 /// Silence after which a link is lost: three missed beats.

@@ -15,6 +15,8 @@ pub struct RootSettings {
     pub node: NodeId,
     /// The channel's name.
     pub channel: String,
+    /// What its own timers carry, so that a node with several roots can tell them apart.
+    pub number: u64,
     /// The run of the channel: the same for all roots of it.
     pub epoch: u64,
     /// What members show to each other.

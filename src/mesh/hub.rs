@@ -9,7 +9,7 @@ use crate::base::port::{Conn, Cx, End};
 use crate::base::text::escaped;
 use crate::mesh::event::{BlockRow, Event, LinkRow, Stats};
 use crate::mesh::feed::Feed;
-use crate::mesh::link::Links;
+use crate::mesh::link::{Link, Links};
 use crate::mesh::store::Store;
 use crate::mesh::wire::{
     Beat, Denial, Gone, Hello, Message, NodeId, Path, Refuse, Refused, Stripes,
@@ -67,11 +67,17 @@ impl Hub {
         self.links.dial(cx, to, &hello)
     }
 
-    pub(super) fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
-        if self.links.accepted() < self.accepted_max {
+    /// Takes a link from the lobby, and answers its hello, unless there are too many.
+    pub(super) fn admit(&mut self, cx: &mut Cx, conn: Conn, link: Link) -> bool {
+        let full = self.links.accepted() >= self.accepted_max;
+        self.links.adopt(conn, link);
+        if full {
+            self.turn_away(cx, conn, "as many links as there may be".to_owned());
+        } else {
             let hello = self.hello();
-            self.links.accept(cx, peer, &hello);
+            self.links.say(cx, conn, &Message::Hello(hello));
         }
+        !full
     }
 
     /// Whether whoever says hello belongs here; one that does not is told so and closed.
@@ -230,7 +236,7 @@ impl Hub {
                 address: cx.peers.get(fed.conn.0).and_then(|peer| peer.addr),
                 stripes: fed.stripes,
                 bytes: link.map_or(0, |link| link.sent),
-                queued: link.map_or(0, super::link::Link::queued),
+                queued: link.map_or(0, Link::queued),
                 lag: fed.seq.map_or(0, |seq| last.saturating_sub(seq)),
             }
         };

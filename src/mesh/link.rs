@@ -102,24 +102,30 @@ impl Links {
     pub(super) fn dial(&mut self, cx: &mut Cx, to: SocketAddr, hello: &Hello) -> Option<Conn> {
         let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
         let conn = cx.dial(Service::Mesh, (to, None), patience)?;
-        self.open(cx, conn, true, hello);
+        self.open(cx, conn, true);
+        self.say(cx, conn, &Message::Hello(hello.clone()));
         Some(conn)
     }
 
-    /// Takes a connection and says who we are.
-    pub(super) fn accept(
-        &mut self,
-        cx: &mut Cx,
-        peer: Option<SocketAddr>,
-        hello: &Hello,
-    ) -> Option<Conn> {
+    /// Takes a connection. Whoever dialled speaks first.
+    pub(super) fn accept(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) -> Option<Conn> {
         let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
         let conn = cx.accept(Service::Mesh, peer, patience)?;
-        self.open(cx, conn, false, hello);
+        self.open(cx, conn, false);
         Some(conn)
     }
 
-    fn open(&mut self, cx: &mut Cx, conn: Conn, dialled: bool, hello: &Hello) {
+    /// Gives a link away that goes on elsewhere.
+    pub(super) fn take(&mut self, conn: Conn) -> Option<Link> {
+        self.links.remove(conn.0)
+    }
+
+    /// Goes on with a link from elsewhere.
+    pub(super) fn adopt(&mut self, conn: Conn, link: Link) {
+        self.links.insert(conn.0, link);
+    }
+
+    fn open(&mut self, cx: &mut Cx, conn: Conn, dialled: bool) {
         let now = cx.now.mono;
         let link = Link {
             dialled,
@@ -136,7 +142,6 @@ impl Links {
         };
         self.links.insert(conn.0, link);
         take(cx, conn, HEAD_BYTES as u64);
-        self.say(cx, conn, &Message::Hello(hello.clone()));
     }
 
     /// A link by its connection.

@@ -208,7 +208,7 @@ impl Member {
         self.lost(cx, conn, "said what it may not");
     }
 
-    fn greeted(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
+    pub(super) fn greeted(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
         if !self.hub.greet(cx, conn, hello) {
             return self.lost(cx, conn, "is another node than it should be");
         }
@@ -440,7 +440,7 @@ impl Member {
         }
     }
 
-    fn over(&mut self, cx: &mut Cx) {
+    pub(super) fn over(&mut self, cx: &mut Cx) {
         self.control = Control::Left;
         let conns: Vec<Conn> = self.hub.links.iter().map(|(conn, _)| conn).collect();
         for conn in conns {

@@ -5,6 +5,7 @@
 //! * [`wire`]: the bytes between nodes, to values and back.
 //! * [`planner`]: who takes which stripe from whom; pure, run by the root of a mesh.
 //! * `link`, `store`, `feed`, `hub`: what every node has: connections, blocks by stripe, children.
+//! * [`Lobby`]: links that have not said yet which channel they want; one port serves all meshes.
 //! * `root` and `member`: the two kinds of node. [`Mesh`] is either, as a node sees it.
 //!
 //! Words: the *root* is the node whose channel does not come from the mesh; every other node is a
@@ -23,6 +24,7 @@ mod event;
 mod feed;
 mod hub;
 mod link;
+mod lobby;
 mod member;
 pub mod planner;
 mod root;
@@ -41,6 +43,7 @@ use root::Root;
 use wire::NodeId;
 
 pub use event::{Airing, Arrived, BlockRow, Event, LinkRow, MemberSettings, RootSettings, Stats};
+pub use lobby::{Guest, Lobby};
 
 /// One node's part in the mesh of one channel.
 #[derive(Debug)]
@@ -75,9 +78,24 @@ impl Mesh {
         Self(Kind::Member(Box::new(Member::new(cx, settings))))
     }
 
-    /// Somebody connected to the mesh's port.
-    pub fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
-        self.hub_mut().incoming(cx, peer);
+    /// The channel that it carries, as a hello names it.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.hub().channel
+    }
+
+    /// Whether a connection is one of its links.
+    #[must_use]
+    pub fn has(&self, conn: Conn) -> bool {
+        self.hub().links.get(conn).is_some()
+    }
+
+    /// Takes a link that wants this mesh from the [`Lobby`].
+    pub fn admit(&mut self, cx: &mut Cx, guest: Guest) {
+        let Guest { conn, link, hello } = guest;
+        if self.hub_mut().admit(cx, conn, link) {
+            either!(self, node => node.greeted(cx, conn, &hello));
+        }
     }
 
     /// A connection stands. Nothing follows from that: the hello is on its way already.
@@ -160,6 +178,11 @@ impl Mesh {
     /// Leaves; [`Event::Left`] follows, for a member when its children have moved or after 2 s.
     pub fn leave(&mut self, cx: &mut Cx) {
         either!(self, node => node.leave(cx));
+    }
+
+    /// Ends its part at once, without a word to anybody: another takes its place.
+    pub fn abandon(&mut self, cx: &mut Cx) {
+        either!(self, node => node.over(cx));
     }
 
     /// What happened since the last question.

@@ -70,7 +70,7 @@ impl Root {
             seed: cx.rng.next_u64(),
         };
         let planner = Planner::new(settings.node, plan, now);
-        let tick = Some(cx.wake(Why::MeshTick, 0, limits::MESH_TICK_EVERY * 4));
+        let tick = Some(cx.wake(Why::MeshTick, settings.number, limits::MESH_TICK_EVERY * 4));
         Self {
             hub,
             settings,
@@ -125,7 +125,7 @@ impl Root {
         self.lost(cx, conn);
     }
 
-    fn greeted(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
+    pub(super) fn greeted(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
         if let Some(pending) = self.proofs.remove(&conn) {
             self.hub.drop_link(cx, conn, End::Flushed);
             let proved = hello.node == pending.node;
@@ -367,13 +367,17 @@ impl Root {
 
     /// [`Why::MeshTick`].
     pub(super) fn timer(&mut self, cx: &mut Cx) {
-        self.tick = Some(cx.wake(Why::MeshTick, 0, limits::MESH_TICK_EVERY * 4));
+        self.tick = Some(cx.wake(Why::MeshTick, self.settings.number, limits::MESH_TICK_EVERY * 4));
         self.plan(cx, planner::Event::Tick);
         self.hub.sweep(cx);
     }
 
-    /// Closes everything.
     pub(super) fn leave(&mut self, cx: &mut Cx) {
+        self.over(cx);
+    }
+
+    /// Closes everything.
+    pub(super) fn over(&mut self, cx: &mut Cx) {
         self.hub.feed.leave();
         let conns: Vec<Conn> = self.hub.links.iter().map(|(conn, _)| conn).collect();
         for conn in conns {

@@ -32,6 +32,8 @@ impl Node {
         self.environment = environment;
         self.reload_tv();
         self.reload_channels(catalog);
+        self.sync_roots();
+        self.take_back();
         self.reload_http();
         self.reload_control();
         if let (Some(client), Some(receive)) = (&mut self.client, &self.config.receive) {

@@ -10,7 +10,7 @@ use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Servi
 use crate::base::rng::Rng;
 use crate::base::time::{Mono, Now, Wall};
 use crate::mesh::wire::NodeId;
-use crate::mesh::{Airing, Event, MemberSettings, Mesh, RootSettings};
+use crate::mesh::{Airing, Event, Lobby, MemberSettings, Mesh, RootSettings};
 
 pub(super) const LATENCY: Duration = Duration::from_millis(2);
 const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
@@ -52,6 +52,7 @@ enum Told {
 #[expect(clippy::struct_excessive_bools, reason = "independent faults, not one state")]
 pub(super) struct Host {
     pub(super) mesh: Mesh,
+    lobby: Lobby,
     pub(super) cx: Cx,
     pub(super) address: SocketAddr,
     pub(super) slots: usize,
@@ -147,6 +148,7 @@ impl World {
         let settings = RootSettings {
             node: NodeId(1),
             channel: "one".to_owned(),
+            number: 0,
             epoch: 77,
             ticket: [9; 16],
             advertise: address(0),
@@ -183,6 +185,7 @@ impl World {
         let host = self.hosts.len();
         self.hosts.push(Host {
             mesh,
+            lobby: Lobby::default(),
             cx,
             address: address(host),
             slots,
@@ -278,6 +281,8 @@ impl World {
                     peer.timer = None;
                     if why == Why::ClosePatience {
                         it.cx.out.push_back(Output::Close { conn, end: End::Reset });
+                    } else if it.lobby.has(conn) {
+                        it.lobby.end(&mut it.cx, conn);
                     } else {
                         it.mesh.timeout(&mut it.cx, conn);
                     }
@@ -358,7 +363,7 @@ impl World {
             return;
         }
         it.cx.now = now(self.mono);
-        it.mesh.incoming(&mut it.cx, Some(peer));
+        it.lobby.incoming(&mut it.cx, Some(peer));
         let accept = it.cx.out.iter().position(|o| matches!(o, Output::Accept { .. }));
         let Some(at) = accept else {
             return self.post(self.mono.after(LATENCY), other(end), News::Closed(Gone::Reset));
@@ -380,6 +385,7 @@ impl World {
             let Some(socket) = it.sockets.get_mut(&conn) else { return };
             if socket.inbox.is_empty() {
                 if core::mem::take(&mut socket.ended) {
+                    it.lobby.end(&mut it.cx, conn);
                     it.mesh.ended(&mut it.cx, conn);
                     self.settle(host);
                 }
@@ -398,7 +404,7 @@ impl World {
             } else {
                 let count = socket.inbox.len().min(socket.take.max(1));
                 let bytes: Vec<u8> = socket.inbox.drain(..count).collect();
-                it.mesh.data(&mut it.cx, conn, &bytes);
+                it.data(conn, &bytes);
             }
             self.settle(host);
         }
@@ -533,7 +539,20 @@ impl Host {
                 self.cx.wheel.cancel(timer);
             }
             assert_eq!(peer.service, Service::Mesh);
+            self.lobby.closed(conn);
             self.mesh.closed(&mut self.cx, conn, why);
+        }
+    }
+
+    fn data(&mut self, conn: Conn, bytes: &[u8]) {
+        if !self.lobby.has(conn) {
+            return self.mesh.data(&mut self.cx, conn, bytes);
+        }
+        let Some(guest) = self.lobby.data(&mut self.cx, conn, bytes) else { return };
+        if guest.channel() == self.mesh.channel() {
+            self.mesh.admit(&mut self.cx, guest);
+        } else {
+            self.lobby.refuse(&mut self.cx, &guest, &[self.mesh.channel()]);
         }
     }
 
