@@ -247,7 +247,7 @@ impl Daemon {
         let attached = descriptors::attached();
         let stored = stored.unwrap_or_default();
         let mesh = mesh_address(&listening);
-        let environment = Environment { attached, source, mesh, roots, stored };
+        let environment = Environment { attached, source, mesh, advertise: None, roots, stored };
         let empty = Catalog::default();
         let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);
         let seed = now.mono.0 ^ u64::from(std::process::id()).rotate_left(32);

@@ -22,6 +22,9 @@ pub(super) struct Hub {
     pub(super) channel: String,
     pub(super) epoch: Option<u64>,
     pub(super) ticket: [u8; 16],
+    /// What other roots of the same run gave to be shown, newest last: links made before a move
+    /// from one root to another stay good.
+    old_tickets: VecDeque<[u8; 16]>,
     pub(super) links: Links,
     pub(super) store: Store,
     pub(super) feed: Feed,
@@ -42,6 +45,7 @@ impl Hub {
             channel,
             epoch: None,
             ticket: [0; 16],
+            old_tickets: VecDeque::new(),
             links: Links::default(),
             store: Store::default(),
             feed,
@@ -60,6 +64,36 @@ impl Hub {
             ticket: self.ticket,
             channel: self.channel.clone(),
         }
+    }
+
+    /// What is shown to others from now on.
+    pub(super) fn show(&mut self, ticket: [u8; 16]) {
+        if ticket != self.ticket {
+            let old = core::mem::replace(&mut self.ticket, ticket);
+            if old != [0; 16] {
+                self.old_tickets.push_back(old);
+            }
+            if self.old_tickets.len() > limits::MESH_ROOTS_MAX {
+                self.old_tickets.pop_front();
+            }
+        }
+    }
+
+    /// Takes part in another run from now on, in which no ticket of the old one is good.
+    pub(super) fn begin_run(&mut self, epoch: u64) {
+        self.epoch = Some(epoch);
+        self.ticket = [0; 16];
+        self.old_tickets.clear();
+    }
+
+    fn knows(&self, ticket: [u8; 16]) -> bool {
+        self.epoch.is_some() && (ticket == self.ticket || self.old_tickets.contains(&ticket))
+    }
+
+    /// Dials a root, whatever run it is of.
+    pub(super) fn dial_root(&mut self, cx: &mut Cx, to: SocketAddr) -> Option<Conn> {
+        let hello = Hello { epoch: None, ..self.hello() };
+        self.links.dial(cx, to, &hello)
     }
 
     pub(super) fn dial(&mut self, cx: &mut Cx, to: SocketAddr) -> Option<Conn> {
@@ -155,7 +189,7 @@ impl Hub {
         message: Message,
     ) -> Result<(), &'static str> {
         let Some(link) = self.links.get(conn) else { return Ok(()) };
-        let (known, node) = (self.epoch.is_some() && link.ticket == self.ticket, link.node);
+        let (known, node) = (self.knows(link.ticket), link.node);
         let Some(node) = node else { return Err("a message before any hello") };
         let now = cx.now.mono;
         match message {

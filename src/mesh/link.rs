@@ -15,7 +15,7 @@
 //! where that belongs.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::base::arena::Side;
 use crate::base::limits;
@@ -95,13 +95,18 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     links: Side<Link>,
+    /// The address of ours that links are made from, where that is of the same kind.
+    pub(super) from: Option<IpAddr>,
 }
 
 impl Links {
     /// Connects to a node and says who we are.
     pub(super) fn dial(&mut self, cx: &mut Cx, to: SocketAddr, hello: &Hello) -> Option<Conn> {
         let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
-        let conn = cx.dial(Service::Mesh, (to, None), patience)?;
+        let alike = |from: &IpAddr| {
+            from.is_ipv4() == to.is_ipv4() && from.is_loopback() == to.ip().is_loopback()
+        };
+        let conn = cx.dial(Service::Mesh, (to, self.from.filter(alike)), patience)?;
         self.open(cx, conn, true);
         self.say(cx, conn, &Message::Hello(hello.clone()));
         Some(conn)

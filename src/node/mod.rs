@@ -43,6 +43,8 @@ pub struct Environment {
     pub source: Option<SocketAddr>,
     /// Where this node's mesh port is.
     pub mesh: Option<SocketAddr>,
+    /// What others dial to come there, where that is configured, looked up.
+    pub advertise: Option<SocketAddr>,
     /// The roots' addresses, looked up, best first.
     pub roots: Vec<SocketAddr>,
     /// Files that the store holds already: name and bytes.

@@ -171,6 +171,7 @@ fn mesh_words(event: &mesh::Event) -> Line {
         E::RootLost { root, again_in } => {
             (Level::Warn, format!("no root at {root}; asking again in {} ms", again_in.as_millis()))
         }
+        E::Rootless => (Level::Debug, "no root takes this node now".into()),
         E::LostParent { node, stripes, why } => {
             let text = format!("parent {node} of {} stripes is lost: {why}", stripes.len());
             (Level::Info, text)

@@ -53,6 +53,12 @@ impl Node {
         self.environment.source
     }
 
+    /// What others dial, as it was looked up at the start.
+    #[must_use]
+    pub fn advertised_address(&self) -> Option<std::net::SocketAddr> {
+        self.environment.advertise
+    }
+
     /// Where the roots are, as they were looked up at the start.
     #[must_use]
     pub fn roots(&self) -> &[std::net::SocketAddr] {

@@ -7,7 +7,7 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Span, Why};
@@ -17,7 +17,9 @@ use crate::config::{self, Role};
 use crate::media::name;
 use crate::media::sniff::{Container, sniff};
 use crate::mesh::wire::NodeId;
-use crate::mesh::{Airing, Arrived, Event, Lobby, MemberSettings, Mesh, RootSettings};
+use crate::mesh::{
+    Airing, Arrived, Event, Lobby, MemberSettings, Mesh, PartSettings, RootSettings,
+};
 use crate::node::{Node, observe};
 
 /// A node's parts in meshes.
@@ -205,9 +207,15 @@ impl Node {
         let settings = MemberSettings {
             node: NodeId(self.cx.rng.next_u64()),
             channel: config.channel.to_string(),
-            port: self.environment.mesh.map_or(config.listen.port(), |a| a.port()),
+            port: self.advertised_port(&config),
             slots: config.slots,
             roots: self.environment.roots.clone(),
+            from: dials_from(&config),
+            part: (self.config.role == Role::Relay).then(|| PartSettings {
+                advertise: self.advertised(&config),
+                members_max: config.members_max,
+                rescue_rate: config.rescue_rate,
+            }),
         };
         let mesh = Mesh::new_member(&mut self.cx, settings);
         self.put_mesh(0, Tree { mesh: Some(mesh), ..Tree::default() });
@@ -241,6 +249,16 @@ impl Node {
         self.trees = Some(trees);
     }
 
+    fn advertised_port(&self, config: &config::Mesh) -> u16 {
+        let written = config.advertise.as_ref().map(|(_, port)| *port);
+        written.unwrap_or_else(|| self.environment.mesh.unwrap_or(config.listen).port())
+    }
+
+    /// Where others dial this node, as far as it can tell.
+    fn advertised(&self, config: &config::Mesh) -> SocketAddr {
+        self.environment.advertise.or(self.environment.mesh).unwrap_or(config.listen)
+    }
+
     fn root_settings(&mut self, config: &config::Mesh, number: usize, epoch: u64) -> RootSettings {
         let mut ticket = [0; 16];
         for half in ticket.chunks_exact_mut(8) {
@@ -252,14 +270,15 @@ impl Node {
             number: number as u64,
             epoch,
             ticket,
-            advertise: self.environment.mesh.unwrap_or(config.listen),
+            advertise: self.advertised(config),
             slots: config.slots,
             stripes: config.stripes,
             lead: config.lead,
             members_max: config.members_max,
             rate: 0,
             rescue_rate: config.rescue_rate,
-            roots: Vec::new(),
+            roots: self.environment.roots.clone(),
+            from: dials_from(config),
         }
     }
 
@@ -378,6 +397,12 @@ impl Node {
 
 /// The clock may be set while a block waits for its time.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// One machine may have nodes at several addresses of its own: each is seen at the one it listens on.
+fn dials_from(config: &config::Mesh) -> Option<IpAddr> {
+    let ip = config.listen.ip();
+    (!ip.is_unspecified()).then_some(ip)
+}
 
 /// The last part of a path: what a stranger may know of the library's folders.
 fn file_name(path: &Rc<str>) -> Rc<str> {
