@@ -146,6 +146,8 @@ pub const TV_RETRY_MIN: Duration = Duration::from_millis(20);
 pub const TV_RETRY_MAX: Duration = Duration::from_millis(50);
 /// Failures in a row that remove a client.
 pub const TV_STRIKES_MAX: u8 = 2;
+/// Bytes of a list of a channel's clients that are read.
+pub const TV_LIST_BYTES_MAX: usize = 64 << 10;
 /// Connections that a tv client takes from its server at once.
 pub const TV_CALLBACKS_MAX: usize = 8;
 /// Periods without a block after which a tv client joins again.

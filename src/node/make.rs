@@ -69,7 +69,8 @@ pub(super) fn client(config: &Config, environment: &Environment) -> Option<tv::c
     let from = receive.listen.ip();
     let from = (!from.is_unspecified()).then_some(from);
     let server = environment.source?;
-    Some(tv::client::Client::new(server, source.channel, from, receive.period))
+    let client = tv::client::Client::new(server, source.channel, from, receive.period);
+    Some(if config.mesh.is_some() { client.with_mesh() } else { client })
 }
 
 pub(super) fn spool(config: &Config, environment: &Environment) -> Option<Spool> {

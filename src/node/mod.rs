@@ -30,6 +30,7 @@ use crate::channel::window::Window;
 use crate::channel::{Block, playout::State};
 use crate::config::Config;
 use crate::media::catalog::Catalog;
+use crate::media::name;
 use crate::media::sniff::{Container, sniff};
 use crate::node::trees::Trees;
 use crate::{control, http, tv};
@@ -82,6 +83,8 @@ pub struct Node {
     log_dropped: u64,
     stopping: Option<Stopping>,
     lines: VecDeque<(Level, String)>,
+    /// Whether every root has failed, so that their names are to be looked up again.
+    rootless: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,6 +128,7 @@ impl Node {
             reloads: 0,
             log_dropped: 0,
             stopping: None,
+            rootless: false,
             lines: VecDeque::new(),
         }
     }
@@ -260,6 +264,9 @@ impl Node {
                 self.control.iter_mut().for_each(|c| c.data(cx, conn, bytes));
             }
             Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.data(cx, conn, bytes)),
+            Some(Service::TvCommand) => {
+                self.client.iter_mut().for_each(|c| c.data(cx, conn, bytes));
+            }
             // Nobody has anything to say on the others.
             _ => {}
         }
@@ -425,8 +432,13 @@ impl Node {
         while let Some(event) = self.client.as_mut().and_then(tv::client::Client::poll_event) {
             said = true;
             self.lines.push_back(observe::tv_client(&event));
-            if let tv::client::Event::Block { blob, len, head, at } = event {
-                self.arrive(blob, len, &head, at);
+            match event {
+                tv::client::Event::Block { blob, len, head, at } => {
+                    self.arrive(blob, len, &head, at);
+                }
+                tv::client::Event::Joined => self.let_in(),
+                tv::client::Event::Listed { clients } => self.let_others_in(&clients),
+                _ => {}
             }
         }
         while let Some(event) = self.spool.as_mut().and_then(Spool::poll_event) {
@@ -458,7 +470,19 @@ impl Node {
             lasts: period,
             replaced: false,
         };
-        self.air(0, &Rc::new(block));
+        self.pass(block);
+    }
+
+    /// A block that the tv client brought is on the air now, or after its way through the mesh.
+    fn pass(&mut self, block: Block) {
+        let Some(lead) = self.config.mesh.as_ref().filter(|_| self.trees.is_some()) else {
+            return self.air(0, &Rc::new(block));
+        };
+        let (lead, seq) = (lead.lead, block.seq);
+        let movie: Rc<str> = "live".into();
+        let file = name::file_name(&movie, u64::from(block.index), block.container).into();
+        let starts_at = block.starts_at + lead;
+        self.enter_mesh(Block { seq, movie, file, starts_at, ..block });
     }
 
     /// Answers requests of the HTTP and control servers.

@@ -140,6 +140,10 @@ pub(super) fn tv_client(event: &client::Event) -> Line {
         client::Event::Unreceivable { why } => {
             (Level::Warn, format!("receive: a block could not be kept: {why}"))
         }
+        client::Event::Listed { clients } => (
+            Level::Info,
+            format!("receive: the channel is full; {} in it, who may pass it on", clients.len()),
+        ),
         client::Event::Left => (Level::Info, "receive: left the channel".into()),
     }
 }

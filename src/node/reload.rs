@@ -65,6 +65,21 @@ impl Node {
         &self.environment.roots
     }
 
+    /// Whether every root has failed since this was last asked: their names may mean others now.
+    pub fn take_rootless(&mut self) -> bool {
+        core::mem::take(&mut self.rootless) && self.stopping.is_none()
+    }
+
+    /// Where the roots are now. Drain [`Node::poll_output`] after it.
+    pub fn set_roots(&mut self, now: Now, roots: Vec<std::net::SocketAddr>) {
+        self.cx.now = now;
+        self.environment.roots = roots;
+        if self.config.source.is_none() && self.stopping.is_none() {
+            self.trees.iter_mut().for_each(|trees| trees.set_roots(&self.environment.roots));
+        }
+        self.settle();
+    }
+
     fn reload_channels(&mut self, catalog: &Catalog) {
         let now = self.cx.now;
         let wanted = channels(&self.config, catalog, now);

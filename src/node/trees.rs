@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Span, Why};
 use crate::base::wheel::Timer;
 use crate::channel::Block;
@@ -58,6 +59,10 @@ impl Trees {
 
     fn mesh_of(&mut self, conn: Conn) -> Option<&mut Mesh> {
         self.meshes_mut().find(|mesh| mesh.has(conn))
+    }
+
+    pub(super) fn set_roots(&mut self, roots: &[SocketAddr]) {
+        self.meshes_mut().for_each(|mesh| mesh.set_roots(roots.to_vec()));
     }
 
     /// Timers that it holds beside those of connections.
@@ -200,25 +205,101 @@ impl Node {
         if self.config.role == Role::Server {
             return self.sync_roots();
         }
-        if self.config.source.is_some() {
-            let text = "mesh: a node that takes its channel from a tv server has no part in it";
-            return self.lines.push_back((crate::base::port::Level::Warn, text.into()));
+        self.put_mesh(0, Tree::default());
+        if self.config.source.is_none() {
+            self.become_member(&config, config.channel, self.environment.roots.clone());
         }
+    }
+
+    /// In place of whatever it was before.
+    fn become_member(&mut self, config: &config::Mesh, channel: usize, roots: Vec<SocketAddr>) {
         let settings = MemberSettings {
             node: NodeId(self.cx.rng.next_u64()),
-            channel: config.channel.to_string(),
-            port: self.advertised_port(&config),
+            channel: channel.to_string(),
+            port: self.advertised_port(config),
             slots: config.slots,
-            roots: self.environment.roots.clone(),
-            from: dials_from(&config),
+            roots,
+            from: dials_from(config),
             part: (self.config.role == Role::Relay).then(|| PartSettings {
-                advertise: self.advertised(&config),
+                advertise: self.advertised(config),
                 members_max: config.members_max,
                 rescue_rate: config.rescue_rate,
             }),
         };
         let mesh = Mesh::new_member(&mut self.cx, settings);
-        self.put_mesh(0, Tree { mesh: Some(mesh), ..Tree::default() });
+        self.change_mesh(None, mesh);
+    }
+
+    /// The tv server lets this node in: it is the root of a mesh of its own run, whatever it was.
+    pub(super) fn let_in(&mut self) {
+        let (Some(config), Some(source)) = (self.config.mesh.clone(), self.config.source.clone())
+        else {
+            return;
+        };
+        let tree = self.trees.as_ref().and_then(|trees| trees.each.get(&0));
+        if tree.is_none_or(|tree| tree.epoch.is_some()) {
+            return;
+        }
+        // Others may have been the root before: numbers go on from theirs, and never come again.
+        let seconds = u64::try_from(self.cx.now.wall.seconds()).unwrap_or(0);
+        if let Some(channel) = self.channels.first_mut() {
+            let last = channel.window.range().map_or(0, |(_, last)| last + 1);
+            channel.arrivals.0 = channel.arrivals.0.max(last).max(seconds);
+        }
+        let epoch = self.cx.rng.next_u64();
+        let settings = self.root_settings(&config, usize::from(source.channel), epoch);
+        let settings = RootSettings { number: 0, roots: Vec::new(), ..settings };
+        let mesh = Mesh::new_root(&mut self.cx, settings);
+        self.change_mesh(Some(epoch), mesh);
+    }
+
+    /// The tv server lets others in instead: one of them is the root of a mesh, or none.
+    pub(super) fn let_others_in(&mut self, others: &[IpAddr]) {
+        let (Some(config), Some(source)) = (self.config.mesh.clone(), self.config.source.clone())
+        else {
+            return;
+        };
+        let me = self.config.receive.as_ref().map(|receive| receive.listen.ip());
+        let port = self.environment.mesh.unwrap_or(config.listen).port();
+        let others = others.iter().filter(|ip| Some(**ip) != me).take(limits::MESH_PEERS_MAX);
+        let roots: Vec<SocketAddr> = others.map(|ip| SocketAddr::new(*ip, port)).collect();
+        self.rootless = false;
+        let tree = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&0));
+        let Some(tree) = tree else { return };
+        match &mut tree.mesh {
+            Some(mesh) if tree.epoch.is_none() => mesh.set_roots(roots),
+            _ => self.become_member(&config, usize::from(source.channel), roots),
+        }
+    }
+
+    /// Another part in the mesh of the one channel: what waits for its air time still has it.
+    fn change_mesh(&mut self, epoch: Option<u64>, mesh: Mesh) {
+        let tree = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&0));
+        let Some(tree) = tree else { return };
+        tree.abandon(&mut self.cx);
+        (tree.epoch, tree.mesh) = (epoch, Some(mesh));
+    }
+
+    /// A block that the tv server sent goes into the mesh now, and on the air with all its members.
+    pub(super) fn enter_mesh(&mut self, block: Block) {
+        // The answer that lets us in may come after the first block.
+        self.let_in();
+        let block = Rc::new(block);
+        self.lend(0, &block);
+        if let Some(tree) = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&0)) {
+            tree.waiting.push_back(block);
+        }
+        self.air_due(0);
+    }
+
+    /// Every root has failed: their names may mean others by now, or the tv server knows of others,
+    /// or lets this node in.
+    fn seek_roots(&mut self) {
+        self.rootless = true;
+        match &mut self.client {
+            Some(client) if self.stopping.is_none() => client.start(&mut self.cx),
+            _ => {}
+        }
     }
 
     fn put_mesh(&mut self, number: usize, tree: Tree) {
@@ -344,6 +425,7 @@ impl Node {
                 tree.mesh = None;
                 tree.drop_waiting(&mut self.cx);
             }
+            Event::Rootless => self.seek_roots(),
             _ => {}
         }
     }
@@ -358,7 +440,9 @@ impl Node {
                 return tree.set_timer(&mut self.cx, number);
             }
             let Some(block) = tree.waiting.pop_front() else { return };
-            if let Some(channel) = self.channels.get_mut(number) {
+            // What the tv client brought has been counted already.
+            let counts = tree.epoch.is_none();
+            if let Some(channel) = self.channels.get_mut(number).filter(|_| counts) {
                 channel.arrivals.1 += 1;
             }
             self.air(number, &block);

@@ -5,11 +5,13 @@
 //! |---|---|---|
 //! | idle | [`Why::Join`] | asking: `10c` is sent |
 //! | asking | `10` arrives | watching |
-//! | | `00` arrives | idle, asks again after the backoff |
+//! | | `00` arrives | idle, asks again after the backoff; with a mesh: listing, `11c` is sent |
 //! | | a block arrives (an answer that came late) | watching |
 //! | | [`Why::Silent`], no connection | idle, asks again after the backoff |
 //! | watching | a block arrives | watching, backoff back to its start |
 //! | | [`Why::Silent`]: three periods without one | idle, asks again after the backoff |
+//! | listing | a list of others | resting, until [`Client::start`] |
+//! | | no list, nobody in it, patience over | idle, asks again after the backoff |
 //! | any | [`Client::leave`] | leaving: `12c` is sent |
 //! | leaving | the server hangs up, or patience ends | over: what still comes is cut off |
 //!
@@ -30,7 +32,7 @@ use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Servi
 use crate::base::time::{Mono, Wall};
 use crate::base::wheel::Timer;
 use crate::tv::callback::canonical;
-use crate::tv::wire::{Ask, Command, REPLY_BYTES, Reply};
+use crate::tv::wire::{Ask, Command, REPLY_BYTES, Reply, parse_list};
 
 /// A period is believed between these.
 const PERIODS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
@@ -83,6 +85,11 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// We were not let in, and these are: one of them may pass the channel on.
+    Listed {
+        /// Never none.
+        clients: Vec<IpAddr>,
+    },
     /// We have left, or tried to.
     Left,
 }
@@ -96,6 +103,10 @@ pub enum State {
     Asking,
     /// In the channel.
     Watching,
+    /// `11c` is on its way, or waits for its answer.
+    Listing,
+    /// Somebody else brings the channel.
+    Resting,
     /// `12c` is on its way.
     Leaving,
     /// Out.
@@ -110,6 +121,8 @@ impl State {
             Self::Idle => "waiting",
             Self::Asking => "joining",
             Self::Watching => "watching",
+            Self::Listing => "asking who is in",
+            Self::Resting => "out, in the mesh",
             Self::Leaving => "leaving",
             Self::Over => "left",
         }
@@ -147,6 +160,10 @@ pub struct Client {
     backoff: Duration,
     timer: Option<Timer>,
     command: Option<Conn>,
+    /// Whether others who are let in may pass the channel on.
+    has_mesh: bool,
+    /// The list of those, as far as it has come.
+    list: Vec<u8>,
     receiving: Side<Receiving>,
     sealing: VecDeque<(Blob, u64)>,
     /// When we were let in, or the last block came.
@@ -174,6 +191,8 @@ impl Client {
             backoff: limits::TV_REJOIN_MIN,
             timer: None,
             command: None,
+            has_mesh: false,
+            list: Vec::new(),
             receiving: Side::default(),
             sealing: VecDeque::new(),
             heard: Mono::default(),
@@ -190,8 +209,17 @@ impl Client {
         (self.period, self.measured) = (period, false);
     }
 
-    /// Joins. The port where the server dials in must be open by now.
+    /// From now on it asks who is let in when it is not, and then rests.
+    pub fn with_mesh(mut self) -> Self {
+        self.has_mesh = true;
+        self
+    }
+
+    /// Joins, unless that is under way. The port where the server dials in must be open by now.
     pub fn start(&mut self, cx: &mut Cx) {
+        if !matches!(self.state, State::Idle | State::Resting) {
+            return;
+        }
         self.state = State::Asking;
         self.command(cx, Ask::Join);
         self.watch(cx);
@@ -215,7 +243,7 @@ impl Client {
     fn watch(&mut self, cx: &mut Cx) {
         let patience = self.period * limits::TV_SILENT_PERIODS;
         // The original answers a join only when it comes round to it.
-        let patience = if self.state == State::Asking {
+        let patience = if matches!(self.state, State::Asking | State::Listing) {
             patience.max(limits::TV_COMMAND_PATIENCE)
         } else {
             patience
@@ -282,8 +310,44 @@ impl Client {
         cx.out.push_back(Output::Seal { blob, len: bytes });
     }
 
+    /// Bytes arrived on a command's connection: the answer to `11c`.
+    pub fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
+        if self.command != Some(conn) || self.state != State::Listing {
+            return;
+        }
+        self.list.extend_from_slice(bytes);
+        if self.list.len() > limits::TV_LIST_BYTES_MAX {
+            cx.close(conn, End::Reset);
+            self.command_over(cx);
+        }
+    }
+
+    fn ask_who(&mut self, cx: &mut Cx) {
+        self.state = State::Listing;
+        self.list.clear();
+        self.command(cx, Ask::List);
+        self.watch(cx);
+    }
+
+    fn listed(&mut self, cx: &mut Cx) {
+        let list = core::mem::take(&mut self.list);
+        let clients = str::from_utf8(&list).ok().and_then(parse_list).unwrap_or_default();
+        if clients.is_empty() || list.len() > limits::TV_LIST_BYTES_MAX {
+            return self.unanswered(cx, None);
+        }
+        self.state = State::Resting;
+        self.backoff = limits::TV_REJOIN_MIN;
+        if let Some(timer) = self.timer.take() {
+            cx.wheel.cancel(timer);
+        }
+        self.events.push_back(Event::Listed { clients });
+    }
+
     fn command_over(&mut self, cx: &mut Cx) {
         self.command = None;
+        if self.state == State::Listing {
+            self.listed(cx);
+        }
         if self.state == State::Leaving {
             self.over(cx);
         }
@@ -351,6 +415,9 @@ impl Client {
         }
         if reply == Reply::In {
             self.enter(cx);
+        } else if self.has_mesh {
+            self.stats.rejected += 1;
+            self.ask_who(cx);
         } else {
             self.stats.rejected += 1;
             let again_in = self.again(cx);
@@ -367,7 +434,9 @@ impl Client {
     }
 
     fn block(&mut self, cx: &mut Cx, blob: Blob, facts: Facts<'_>) {
-        if matches!(self.state, State::Leaving | State::Over) {
+        // One that was on its way when we were not let in again is nobody's.
+        let out = [State::Listing, State::Resting, State::Leaving, State::Over];
+        if out.contains(&self.state) {
             return cx.release(blob);
         }
         if self.state == State::Asking {
@@ -429,7 +498,7 @@ impl Client {
         self.timer = None;
         match (self.state, why) {
             (State::Idle, Why::Join) => self.start(cx),
-            (State::Asking, Why::Silent) => self.unanswered(cx, None),
+            (State::Asking | State::Listing, Why::Silent) => self.unanswered(cx, None),
             (State::Watching, Why::Silent) => self.silent(cx),
             (State::Leaving, _) => self.over(cx),
             _ => {}
@@ -530,7 +599,8 @@ impl Client {
             assert!(cx.blobs.get(blob.0).is_some(), "what is sealed is a blob");
         }
         let over = self.state == State::Over;
-        assert!(self.timer.is_some() != over, "a client always waits for something with a limit");
+        let rests = over || self.state == State::Resting;
+        assert!(self.timer.is_some() != rests, "a client always waits for something with a limit");
         assert!(self.command.is_none_or(|conn| cx.is_open(conn)), "a command has a connection");
         assert!(!over || (self.command, self.receiving.len()) == (None, 0), "who is out has none");
     }
