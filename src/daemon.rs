@@ -273,9 +273,9 @@ impl Daemon {
         }
     }
 
-    /// Looks the roots' names up again when all roots have failed: at most once in each pause between
-    /// two rounds of asking them. Blocks for as long as the system's resolver does; nothing comes
-    /// from a root meanwhile anyway.
+    /// Looks the roots' names up again when all roots have failed: at most once in each pause
+    /// between two rounds of asking them. Blocks for as long as the system's resolver does; nothing
+    /// comes from a root meanwhile anyway.
     fn look_up(&mut self) {
         if !self.node.take_rootless() || !setup::roots_have_names(&self.config) {
             return;

@@ -19,6 +19,7 @@
 //! or wrong, and hands complete blocks up in order.
 
 mod intake;
+mod part;
 mod repair;
 
 use core::time::Duration;
@@ -34,7 +35,7 @@ use crate::mesh::feed::Feed;
 use crate::mesh::hub::Hub;
 use crate::mesh::link::{Link, News, Pulse};
 use crate::mesh::realm::{self, Realm};
-use crate::mesh::wire::{Denial, Hello, Join, Loss, Message, NodeId, Place, Report, Stripes};
+use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Report, Stripes};
 
 use intake::{Intake, Upstream};
 use repair::{Pull, Reference};
@@ -313,22 +314,6 @@ impl Member {
         }
     }
 
-    /// Somebody who is neither a root nor a parent says something.
-    fn below_says(&mut self, cx: &mut Cx, conn: Conn, message: Message) {
-        let told = match (&mut self.realm, message) {
-            (Some(realm), message) => realm.message(cx, &mut self.hub, (conn, message)),
-            (None, Message::Join(_)) if self.settings.part.is_some() => {
-                let reason = "this relay has no place itself yet".to_owned();
-                let denial = Denial { reason, roots: self.settings.roots.clone() };
-                self.hub.links.say(cx, conn, &Message::Wait(denial));
-                return self.hub.drop_link(cx, conn, End::Flushed);
-            }
-            (None, Message::Join(_)) => Err("this node is no root; ask the one it takes from"),
-            (None, message) => self.hub.child(cx, conn, message),
-        };
-        told.unwrap_or_else(|why| self.throw_out(cx, conn, why));
-    }
-
     fn root_says(&mut self, cx: &mut Cx, conn: Conn, message: Message) {
         match message {
             Message::Place(place) => self.placed(cx, conn, &place),
@@ -367,34 +352,6 @@ impl Member {
         }
         self.take_place(cx, place, (root, address));
         self.hub.pump_all(cx);
-    }
-
-    /// The root of a part is one as soon as it has a place itself, for that run and its stripes.
-    fn found_realm(&mut self, cx: &mut Cx, place: &Place) {
-        let Some(part) = self.settings.part else { return };
-        let stripes = place.parents.len();
-        if self.realm.as_ref().is_some_and(|realm| realm.is_of(place.epoch, stripes)) {
-            return;
-        }
-        self.disband(cx, "another run of the channel has begun");
-        let settings = realm::Settings {
-            node: self.settings.node,
-            epoch: place.epoch,
-            lead: place.lead,
-            advertise: part.advertise,
-            slots: self.settings.slots,
-            stripes,
-            members_max: part.members_max,
-            rate: 0,
-            roots: self.settings.roots.clone(),
-        };
-        self.realm = Some(Realm::new(cx, settings));
-    }
-
-    fn disband(&mut self, cx: &mut Cx, reason: &str) {
-        if let Some(mut realm) = self.realm.take() {
-            realm.disband(cx, &mut self.hub, reason);
-        }
     }
 
     /// Another run of the channel has nothing to do with what is here.
@@ -524,8 +481,8 @@ impl Member {
             Control::Joined(conn) => Some(conn),
             _ => None,
         };
-        // The members of a part go to another root and take their stripes along; children told to go
-        // to their heirs would find these below this very node.
+        // The members of a part go to another root and take their stripes along; children told to
+        // go to their heirs would find these below this very node.
         let told = if self.realm.is_some() { &[] } else { &children[..] };
         self.disband(cx, "this root stops");
         for conn in told.iter().copied().chain(root) {

@@ -7,8 +7,8 @@
 //! * `link`, `store`, `feed`, `hub`: what every node has: connections, blocks by stripe, children.
 //! * [`Lobby`]: links that have not said yet which channel they want; one port serves all meshes.
 //! * `realm`: what makes a node a root: members, their control links and the planner.
-//! * `root` and `member`: the two kinds of node. [`Mesh`] is either, as a node sees it. A relay is a
-//!   member with a realm of its own: it takes a channel from the mesh above, and is the root of a
+//! * `root` and `member`: the two kinds of node. [`Mesh`] is either, as a node sees it. A relay is
+//!   a member with a realm of its own: it takes a channel from the mesh above, and is the root of a
 //!   part below, of the same run, so that another relay or the server itself is as good as it.
 //!
 //! Words: the *root* is the node whose channel does not come from the mesh; every other node is a

@@ -30,7 +30,6 @@ use crate::channel::window::Window;
 use crate::channel::{Block, playout::State};
 use crate::config::Config;
 use crate::media::catalog::Catalog;
-use crate::media::name;
 use crate::media::sniff::{Container, sniff};
 use crate::node::trees::Trees;
 use crate::{control, http, tv};
@@ -471,18 +470,6 @@ impl Node {
             replaced: false,
         };
         self.pass(block);
-    }
-
-    /// A block that the tv client brought is on the air now, or after its way through the mesh.
-    fn pass(&mut self, block: Block) {
-        let Some(lead) = self.config.mesh.as_ref().filter(|_| self.trees.is_some()) else {
-            return self.air(0, &Rc::new(block));
-        };
-        let (lead, seq) = (lead.lead, block.seq);
-        let movie: Rc<str> = "live".into();
-        let file = name::file_name(&movie, u64::from(block.index), block.container).into();
-        let starts_at = block.starts_at + lead;
-        self.enter_mesh(Block { seq, movie, file, starts_at, ..block });
     }
 
     /// Answers requests of the HTTP and control servers.

@@ -280,11 +280,19 @@ impl Node {
         (tree.epoch, tree.mesh) = (epoch, Some(mesh));
     }
 
-    /// A block that the tv server sent goes into the mesh now, and on the air with all its members.
-    pub(super) fn enter_mesh(&mut self, block: Block) {
+    /// A block that the tv client brought goes on the air now; with a mesh it goes into that now,
+    /// and on the air with all members.
+    pub(super) fn pass(&mut self, block: Block) {
+        let Some(lead) = self.config.mesh.as_ref().filter(|_| self.trees.is_some()) else {
+            return self.air(0, &Rc::new(block));
+        };
+        let lead = lead.lead;
         // The answer that lets us in may come after the first block.
         self.let_in();
-        let block = Rc::new(block);
+        let movie: Rc<str> = "live".into();
+        let file = name::file_name(&movie, u64::from(block.index), block.container).into();
+        let starts_at = block.starts_at + lead;
+        let block = Rc::new(Block { movie, file, starts_at, ..block });
         self.lend(0, &block);
         if let Some(tree) = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&0)) {
             tree.waiting.push_back(block);
@@ -482,7 +490,7 @@ impl Node {
 /// The clock may be set while a block waits for its time.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// One machine may have nodes at several addresses of its own: each is seen at the one it listens on.
+/// One machine may have nodes at several addresses of its own: each is seen where it listens.
 fn dials_from(config: &config::Mesh) -> Option<IpAddr> {
     let ip = config.listen.ip();
     (!ip.is_unspecified()).then_some(ip)

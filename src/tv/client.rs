@@ -22,6 +22,8 @@
 //! answer, anything else is a block. Everything received goes into a blob without passing through
 //! this code.
 
+mod list;
+
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +34,7 @@ use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Servi
 use crate::base::time::{Mono, Wall};
 use crate::base::wheel::Timer;
 use crate::tv::callback::canonical;
-use crate::tv::wire::{Ask, Command, REPLY_BYTES, Reply, parse_list};
+use crate::tv::wire::{Ask, Command, REPLY_BYTES, Reply};
 
 /// A period is believed between these.
 const PERIODS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
@@ -209,12 +211,6 @@ impl Client {
         (self.period, self.measured) = (period, false);
     }
 
-    /// From now on it asks who is let in when it is not, and then rests.
-    pub fn with_mesh(mut self) -> Self {
-        self.has_mesh = true;
-        self
-    }
-
     /// Joins, unless that is under way. The port where the server dials in must be open by now.
     pub fn start(&mut self, cx: &mut Cx) {
         if !matches!(self.state, State::Idle | State::Resting) {
@@ -308,39 +304,6 @@ impl Client {
         }
         self.sealing.push_back((blob, bytes));
         cx.out.push_back(Output::Seal { blob, len: bytes });
-    }
-
-    /// Bytes arrived on a command's connection: the answer to `11c`.
-    pub fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
-        if self.command != Some(conn) || self.state != State::Listing {
-            return;
-        }
-        self.list.extend_from_slice(bytes);
-        if self.list.len() > limits::TV_LIST_BYTES_MAX {
-            cx.close(conn, End::Reset);
-            self.command_over(cx);
-        }
-    }
-
-    fn ask_who(&mut self, cx: &mut Cx) {
-        self.state = State::Listing;
-        self.list.clear();
-        self.command(cx, Ask::List);
-        self.watch(cx);
-    }
-
-    fn listed(&mut self, cx: &mut Cx) {
-        let list = core::mem::take(&mut self.list);
-        let clients = str::from_utf8(&list).ok().and_then(parse_list).unwrap_or_default();
-        if clients.is_empty() || list.len() > limits::TV_LIST_BYTES_MAX {
-            return self.unanswered(cx, None);
-        }
-        self.state = State::Resting;
-        self.backoff = limits::TV_REJOIN_MIN;
-        if let Some(timer) = self.timer.take() {
-            cx.wheel.cancel(timer);
-        }
-        self.events.push_back(Event::Listed { clients });
     }
 
     fn command_over(&mut self, cx: &mut Cx) {

@@ -64,8 +64,8 @@ pub(super) struct Intake {
 }
 
 impl Member {
-    /// The parents as a root that came back is told them; where there is none at the moment, the one
-    /// that there should be.
+    /// The parents as a root that came back is told them; where there is none at the moment, the
+    /// one that there should be.
     pub(super) fn parents(&self) -> Vec<(u8, NodeId)> {
         let fed = self.intakes.iter().enumerate();
         fed.filter_map(|(s, i)| Some((u8::try_from(s).ok()?, i.parent.or(i.planned)?))).collect()
@@ -86,8 +86,7 @@ impl Member {
         self.peers.insert(root.0, root.1);
         let helper = |(at, s): &(u8, Stripes)| (place.peers[usize::from(*at)].node, *s);
         self.helpers = place.helpers.iter().map(helper).collect();
-        let fresh =
-            self.next.is_none() && self.intakes.iter().all(|intake| intake.parent.is_none());
+        let fresh = !self.begun && self.intakes.iter().all(|intake| intake.parent.is_none());
         for s in 0..self.intakes.len() {
             let (planned, heir) = (node(&place.parents[s]), node(&place.heirs[s]));
             let intake = &mut self.intakes[s];
