@@ -146,6 +146,8 @@ pub const TV_RETRY_MIN: Duration = Duration::from_millis(20);
 pub const TV_RETRY_MAX: Duration = Duration::from_millis(50);
 /// Failures in a row that remove a client.
 pub const TV_STRIKES_MAX: u8 = 2;
+/// Bytes of a list of a channel's clients that are read.
+pub const TV_LIST_BYTES_MAX: usize = 64 << 10;
 /// Connections that a tv client takes from its server at once.
 pub const TV_CALLBACKS_MAX: usize = 8;
 /// Periods without a block after which a tv client joins again.
@@ -209,6 +211,10 @@ pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
 pub const MESH_HELLO_PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of the first frame of a link.
 pub const MESH_HELLO_BYTES_MAX: usize = 512;
+/// Links that have not said who they are, in all and from one address.
+pub const MESH_LOBBY_MAX: usize = 512;
+/// See [`MESH_LOBBY_MAX`].
+pub const MESH_LOBBY_ADDRESS_MAX: usize = 64;
 /// Between two signs of life on a link.
 pub const MESH_BEAT_EVERY: Duration = Duration::from_millis(500);
 /// Silence after which a link is lost: three missed beats.

@@ -68,10 +68,11 @@ pub(super) struct Intake {
 }
 
 impl Member {
-    /// The parents as a root that came back is told them.
+    /// The parents as a root that came back is told them; where there is none at the moment, the
+    /// one that there should be.
     pub(super) fn parents(&self) -> Vec<(u8, NodeId)> {
         let fed = self.intakes.iter().enumerate();
-        fed.filter_map(|(s, i)| Some((u8::try_from(s).ok()?, i.parent?))).collect()
+        fed.filter_map(|(s, i)| Some((u8::try_from(s).ok()?, i.parent.or(i.planned)?))).collect()
     }
 
     /// What comes from a node.
@@ -89,7 +90,7 @@ impl Member {
         self.peers.insert(root.0, root.1);
         let helper = |(at, s): &(u8, Stripes)| (place.peers[usize::from(*at)].node, *s);
         self.helpers = place.helpers.iter().map(helper).collect();
-        let fresh = self.intakes.iter().all(|intake| intake.parent.is_none());
+        let fresh = !self.begun && self.intakes.iter().all(|intake| intake.parent.is_none());
         for s in 0..self.intakes.len() {
             let (planned, heir) = (node(&place.parents[s]), node(&place.heirs[s]));
             let intake = &mut self.intakes[s];
@@ -300,6 +301,12 @@ impl Member {
             if intake.parent.is_none() {
                 orphans.add(s);
             }
+        }
+        // The link showed what a root gave that is gone; the next one shows what is good now.
+        let conn = self.ups.get(&node).map(|up| up.conn);
+        if let Some(conn) = conn.filter(|_| refuse.why == Refused::Ticket) {
+            self.hub.drop_link(cx, conn, End::Flushed);
+            return self.lost(cx, conn, "does not know this node's root");
         }
         if !orphans.is_empty() {
             self.rehome(cx, orphans);

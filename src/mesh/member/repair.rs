@@ -460,6 +460,9 @@ impl Member {
             let whole = self.hub.store.get(next).filter(|held| held.is_whole());
             if let Some(arrived) = whole.map(|held| arrived(cx, next, held)) {
                 self.hub.stats.blocks += 1;
+                if let Some(realm) = &mut self.realm {
+                    realm.reckon_rate(arrived.len, arrived.lasts);
+                }
                 self.begun = true;
                 self.hub.store.hand_over(next);
                 self.hub.events.push_back(Event::Block(arrived));

@@ -69,6 +69,8 @@ pub struct Join {
     pub forwards: Stripes,
     /// Whom it takes stripes from already, lowest stripe first.
     pub held: Vec<(u8, NodeId)>,
+    /// Whether it has members of its own below, which its slots are for.
+    pub part: bool,
 }
 
 /// A node and where it is dialled.
