@@ -8,6 +8,7 @@ use super::{Client, Event, State};
 
 impl Client {
     /// From now on it asks who is let in when it is not, and then rests.
+    #[must_use]
     pub fn with_mesh(mut self) -> Self {
         self.has_mesh = true;
         self
