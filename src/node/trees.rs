@@ -308,7 +308,7 @@ impl Node {
     fn seek_roots(&mut self) {
         self.rootless = true;
         match &mut self.client {
-            Some(client) if self.stopping.is_none() => client.start(&mut self.cx),
+            Some(client) if self.stopping.is_none() => client.ask_again(&mut self.cx),
             _ => {}
         }
     }

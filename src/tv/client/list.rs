@@ -14,6 +14,13 @@ impl Client {
         self
     }
 
+    /// Nobody else brings the channel any more: joins, unless that is under way.
+    pub fn ask_again(&mut self, cx: &mut Cx) {
+        if matches!(self.state, State::Idle | State::Resting) {
+            self.start(cx);
+        }
+    }
+
     /// Bytes arrived on a command's connection: the answer to `11c`.
     pub fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
         if self.command != Some(conn) || self.state != State::Listing {
