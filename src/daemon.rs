@@ -282,7 +282,9 @@ impl Daemon {
         }
         let (roots, unknown) = setup::roots(&self.config);
         if unknown != self.unknown {
-            unknown.iter().for_each(|text| self.log.write(self.now, Level::Warn, text));
+            for text in &unknown {
+                self.log.write(self.now, Level::Warn, text);
+            }
             self.unknown = unknown;
         }
         if roots != self.node.roots() {

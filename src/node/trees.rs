@@ -6,6 +6,7 @@
 //! channel it wants.
 
 use core::time::Duration;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -93,14 +94,13 @@ impl Trees {
         }
         let Some(guest) = self.lobby.data(cx, conn, bytes) else { return };
         let mut trees = self.each.values_mut();
-        match trees.find_map(|t| t.mesh.as_mut().filter(|m| m.channel() == guest.channel())) {
-            Some(mesh) => mesh.admit(cx, guest),
-            None => {
-                let ours: Vec<&str> =
-                    self.each.values().filter_map(|t| Some(t.mesh.as_ref()?.channel())).collect();
-                self.lobby.refuse(cx, &guest, &ours);
-            }
+        let wanted = |mesh: &&mut Mesh| mesh.channel() == guest.channel();
+        if let Some(mesh) = trees.find_map(|t| t.mesh.as_mut().filter(wanted)) {
+            return mesh.admit(cx, guest);
         }
+        let meshes = self.each.values().filter_map(|tree| tree.mesh.as_ref());
+        let ours: Vec<&str> = meshes.map(Mesh::channel).collect();
+        self.lobby.refuse(cx, &guest, &ours);
     }
 
     pub(super) fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
@@ -171,10 +171,13 @@ impl Tree {
 
     /// What is lent and has been given up since.
     fn take_back(&mut self, cx: &Cx) {
-        let gone = |blob: &Blob| cx.blobs.get(blob.0).is_none();
         let mesh = &mut self.mesh;
-        self.lent.extract_if(.., |blob| gone(blob)).for_each(|blob| {
-            mesh.iter_mut().for_each(|mesh| mesh.retire(blob));
+        self.lent.retain(|blob| {
+            let held = cx.blobs.get(blob.0).is_some();
+            if let Some(mesh) = mesh.as_mut().filter(|_| !held) {
+                mesh.retire(*blob);
+            }
+            held
         });
     }
 
@@ -305,7 +308,7 @@ impl Node {
     fn seek_roots(&mut self) {
         self.rootless = true;
         match &mut self.client {
-            Some(client) if self.stopping.is_none() => client.start(&mut self.cx),
+            Some(client) if self.stopping.is_none() => client.ask_again(&mut self.cx),
             _ => {}
         }
     }
@@ -320,19 +323,21 @@ impl Node {
     pub(super) fn sync_roots(&mut self) {
         let config = self.config.mesh.clone().filter(|_| self.config.role == Role::Server);
         let (Some(config), Some(mut trees)) = (config, self.trees.take()) else { return };
-        let channels = &self.config.channels;
-        let epoch = |number: usize| channels.get(number).map(|c| c.epoch.0.unsigned_abs());
-        for (_, mut ended) in trees.each.extract_if(.., |n, t| t.epoch != epoch(*n)) {
-            ended.abandon(&mut self.cx);
-        }
-        for number in 0..self.config.channels.len() {
-            let Some(epoch) = self.config.channels.get(number).map(|c| c.epoch) else { continue };
-            // The same for every server of the same programme.
-            let epoch = epoch.0.unsigned_abs();
-            if !trees.each.contains_key(&number) {
+        // The epoch is the same for every server of the same programme.
+        let channels = self.config.channels.iter();
+        let epochs: Vec<u64> = channels.map(|channel| channel.epoch.0.unsigned_abs()).collect();
+        trees.each.retain(|number, tree| {
+            let stays = tree.epoch == epochs.get(*number).copied();
+            if !stays {
+                tree.abandon(&mut self.cx);
+            }
+            stays
+        });
+        for (number, epoch) in epochs.into_iter().enumerate() {
+            if let Entry::Vacant(vacant) = trees.each.entry(number) {
                 let settings = self.root_settings(&config, number, epoch);
                 let mesh = Some(Mesh::new_root(&mut self.cx, settings));
-                trees.each.insert(number, Tree { mesh, epoch: Some(epoch), ..Tree::default() });
+                vacant.insert(Tree { mesh, epoch: Some(epoch), ..Tree::default() });
             }
         }
         self.trees = Some(trees);
@@ -461,7 +466,9 @@ impl Node {
     pub(super) fn air_time(&mut self, number: u64) {
         let Ok(number) = usize::try_from(number) else { return };
         let tree = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&number));
-        tree.into_iter().for_each(|tree| tree.timer = None);
+        if let Some(tree) = tree {
+            tree.timer = None;
+        }
         self.air_due(number);
     }
 

@@ -10,7 +10,7 @@
 //! | | [`Why::Silent`], no connection | idle, asks again after the backoff |
 //! | watching | a block arrives | watching, backoff back to its start |
 //! | | [`Why::Silent`]: three periods without one | idle, asks again after the backoff |
-//! | listing | a list of others | resting, until [`Client::start`] |
+//! | listing | a list of others | resting, until [`Client::ask_again`] |
 //! | | no list, nobody in it, patience over | idle, asks again after the backoff |
 //! | any | [`Client::leave`] | leaving: `12c` is sent |
 //! | leaving | the server hangs up, or patience ends | over: what still comes is cut off |
@@ -211,11 +211,8 @@ impl Client {
         (self.period, self.measured) = (period, false);
     }
 
-    /// Joins, unless that is under way. The port where the server dials in must be open by now.
+    /// Joins. The port where the server dials in must be open by now.
     pub fn start(&mut self, cx: &mut Cx) {
-        if !matches!(self.state, State::Idle | State::Resting) {
-            return;
-        }
         self.state = State::Asking;
         self.command(cx, Ask::Join);
         self.watch(cx);

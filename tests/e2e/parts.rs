@@ -65,7 +65,8 @@ fn a_relay_that_is_told_to_stop_hands_its_clients_over_first() {
     assert!(took < Duration::from_secs(4), "2 s for its children, and some: {took:?}");
     for ((client, store), before) in clients.iter().zip(before) {
         wait_stored(store, before + 12);
-        let stored = stored(store, &movie);
+        // By then the joins are over: what is missing from there on is missing because of the stop.
+        let stored = stored(store, &movie).split_off(before - 1);
         let follows = stored.windows(2).all(|pair| movie.after(pair[0]) == pair[1]);
         assert!(follows, "a block is missing: {stored:?}");
         client.wait_text(&format!("mesh: {above} gave us a place"));
@@ -112,7 +113,7 @@ fn the_samples_work_together_as_they_stand() {
     second.wait_text("mesh: 127.0.0.1:6071 gave us a place");
     let movies: Vec<_> = ["received", "received2"]
         .map(|store| {
-            let files = wait_stored(&lab.path(&format!("samples/{store}")), 3);
+            let files = wait_stored(&lab.path(&format!("samples/{store}")), 2);
             files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>()
         })
         .into_iter()

@@ -39,9 +39,9 @@ fn when_a_relay_dies_its_members_go_on_at_the_server() {
         let (mut world, relay) = parted(31, 6);
         world.run(SECOND * 8);
         if silent {
-            world.kill_silently(relay)
+            world.kill_silently(relay);
         } else {
-            world.kill(relay)
+            world.kill(relay);
         }
         world.run(SECOND * 12);
         check(&world, 16, 31);
@@ -140,8 +140,8 @@ fn members_take_the_run_of_a_new_root() {
     world.run(SECOND);
     world.restart_as(78);
     world.run(SECOND * 20);
-    for host in 1..world.hosts.len() {
-        assert!(joined(&world, host) > before[host], "member {host}");
+    for (host, before) in before.into_iter().enumerate().skip(1) {
+        assert!(joined(&world, host) > before, "member {host}");
         let newest = world.hosts[relay].got.last().copied().unwrap();
         assert!(world.hosts[host].got.last().unwrap() + 4 >= newest, "member {host} goes on");
     }

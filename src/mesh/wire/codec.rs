@@ -274,12 +274,12 @@ fn read_join(r: &mut Reader<'_>) -> Result<Join, WireError> {
     let held = Stripes::from_bits(r.u16()?);
     let held = held.iter().map(|stripe| Ok((small(stripe), NodeId(r.u64()?))));
     let held = held.collect::<Result<_, WireError>>()?;
-    let part = match r.u8()? {
+    let has_members = match r.u8()? {
         0 => false,
         1 => true,
         _ => return Err(WireError::Flag),
     };
-    Ok(Join { port, slots, newest, forwards, held, part })
+    Ok(Join { port, slots, newest, forwards, held, part: has_members })
 }
 
 fn small(stripe: usize) -> u8 {

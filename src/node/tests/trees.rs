@@ -65,6 +65,13 @@ fn check_complete(world: &World, host: usize, (movie, blocks): (&str, u64), leas
     assert!(follows && stored.len() >= least, "host {host}: {stored:?}");
 }
 
+/// The same of each of these, which take channel `a`.
+fn check_all(world: &World, hosts: &[usize], least: usize) {
+    for host in hosts {
+        check_complete(world, *host, ("a", 5), least);
+    }
+}
+
 #[test]
 fn one_port_carries_the_meshes_of_all_channels() {
     let mut world = world();
@@ -105,7 +112,7 @@ fn a_relay_carries_every_block_to_its_clients_and_another_root_when_it_dies() {
         world.run(ms(300));
     }
     world.run(LASTS * 10);
-    clients.iter().for_each(|client| check_complete(&world, *client, ("a", 5), 7));
+    check_all(&world, &clients, 7);
     let members = |world: &World, host: usize| {
         let trees = world.hosts[host].node.trees.as_ref().unwrap();
         trees.meshes().next().map_or(0, |(_, mesh)| mesh.members())
@@ -113,7 +120,7 @@ fn a_relay_carries_every_block_to_its_clients_and_another_root_when_it_dies() {
     assert_eq!((members(&world, server), members(&world, relay)), (1, 6));
     world.crash(relay);
     world.run(LASTS * 12);
-    clients.iter().for_each(|client| check_complete(&world, *client, ("a", 5), 19));
+    check_all(&world, &clients, 19);
     assert_eq!(members(&world, server), 6);
 }
 
@@ -134,7 +141,7 @@ fn a_relay_that_is_told_to_stop_hands_its_clients_over_before_it_exits() {
         assert!(!world.hosts[*client].is_logged("is lost"), "all had moved");
     }
     world.run(LASTS * 8);
-    clients.iter().for_each(|client| check_complete(&world, *client, ("a", 5), 14));
+    check_all(&world, &clients, 14);
 }
 
 #[test]
@@ -147,7 +154,7 @@ fn two_servers_of_one_programme_stand_in_for_each_other() {
     world.run(LASTS * 8);
     world.crash(first);
     world.run(LASTS * 12);
-    clients.iter().for_each(|client| check_complete(&world, *client, ("a", 5), 17));
+    check_all(&world, &clients, 17);
 }
 
 #[test]
@@ -186,7 +193,7 @@ fn the_first_that_a_tv_server_lets_in_is_the_root_of_the_others() {
     world.run(LASTS * 10);
     assert_eq!(nodes.map(|node| is_root(&world, node)), [true, false, false]);
     assert_eq!(world.command("127.0.0.1:6060", "130"), "1", "the tv server feeds one");
-    nodes.iter().for_each(|node| check_complete(&world, *node, ("a", 5), 6));
+    check_all(&world, &nodes, 6);
     for _ in 0..7 {
         world.run(ms(700));
         let live = nodes.map(|node| world.hosts[node].live(0));

@@ -8,9 +8,17 @@ use super::{Client, Event, State};
 
 impl Client {
     /// From now on it asks who is let in when it is not, and then rests.
+    #[must_use]
     pub fn with_mesh(mut self) -> Self {
         self.has_mesh = true;
         self
+    }
+
+    /// Nobody else brings the channel any more: joins, unless that is under way.
+    pub fn ask_again(&mut self, cx: &mut Cx) {
+        if matches!(self.state, State::Idle | State::Resting) {
+            self.start(cx);
+        }
     }
 
     /// Bytes arrived on a command's connection: the answer to `11c`.
