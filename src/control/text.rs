@@ -2,25 +2,19 @@
 //! lines. Every foreign part is escaped, so that a name cannot drive the operator's terminal. The
 //! node asks for a text and hands it to [`crate::control::Server::respond`].
 
+mod mesh;
+mod tree;
+
 use core::time::Duration;
 
-use crate::base::status::{ChannelStatus, Status, StoreStatus};
+use serde::Serialize;
+
+use crate::base::status::mesh::{ArrivingBlock, ConnectionRow, Lag};
+use crate::base::status::{ChannelStatus, Status, StoreStatus, json};
 use crate::base::text::escaped;
 
-/// One connection, as the node sees it.
-#[derive(Clone, PartialEq, Default, Debug)]
-pub struct ConnectionRow {
-    /// What it is for.
-    pub service: &'static str,
-    /// The other end.
-    pub peer: String,
-    /// Seconds since it began.
-    pub age_s: f64,
-    /// Bytes sent and received.
-    pub bytes: u64,
-    /// What it is doing.
-    pub note: String,
-}
+pub use mesh::{ambiguous, why};
+pub use tree::tree;
 
 /// The answer to `status`.
 #[must_use]
@@ -56,6 +50,7 @@ pub fn status(status: &Status) -> String {
         let (blocks, bytes) = (store.blocks, store.bytes);
         ("store", format!("{}: {}, {blocks} blocks, {bytes} bytes", store.directory, store.state))
     }));
+    rows.extend(status.mesh.iter().map(|part| ("mesh", mesh::summary(part))));
     rows.iter().fold(String::new(), |text, (name, value)| {
         text + &format!("{name:<19}{}\n", escaped(value.as_bytes()))
     })
@@ -87,10 +82,25 @@ pub fn channels(channels: &[ChannelStatus]) -> String {
     table(&columns, rows)
 }
 
+/// What is waiting to be shown. As JSON it has these names.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct Files<'a> {
+    /// Blocks of the mesh that are not on the air yet; none in a node that is no member.
+    pub arriving: Option<&'a [ArrivingBlock]>,
+    /// What a client has stored.
+    pub store: Option<&'a StoreStatus>,
+}
+
 /// The answer to `files`.
 #[must_use]
-pub fn files(store: Option<&StoreStatus>) -> String {
-    let Some(store) = store else { return "this node stores nothing\n".to_owned() };
+pub fn files(files: &Files) -> String {
+    let arriving = files.arriving.map(mesh::arriving);
+    let parts = [arriving, files.store.map(stored)];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "this node stores nothing\n".to_owned() } else { parts.join("\n") }
+}
+
+fn stored(store: &StoreStatus) -> String {
     let rows = store.files.iter().map(|file| {
         let seq = file.seq.map_or_else(String::new, |seq| seq.to_string());
         [seq, file.name.clone(), file.bytes.to_string()]
@@ -104,14 +114,51 @@ pub fn files(store: Option<&StoreStatus>) -> String {
 /// The answer to `connections`.
 #[must_use]
 pub fn connections(rows: &[ConnectionRow]) -> String {
-    let columns = [Left("service"), Left("peer"), Right("age"), Right("bytes"), Left("note")];
+    let columns = [
+        Left("service"),
+        Left("blocks"),
+        Left("peer"),
+        Right("age"),
+        Left("stripes"),
+        Right("bytes"),
+        Right("lag"),
+        Left("note"),
+    ];
     table(
         &columns,
         rows.iter().map(|row| {
             let service = row.service.to_owned();
-            [service, row.peer.clone(), age(row.age_s), row.bytes.to_string(), row.note.clone()]
+            let direction = row.direction.to_owned();
+            let age = row.age_s.map_or_else(String::new, age);
+            let lag = row.lag.map_or_else(String::new, lag);
+            let (stripes, bytes) = (row.stripes.clone(), row.bytes.to_string());
+            [service, direction, row.peer.clone(), age, stripes, bytes, lag, note(row)]
         }),
     )
+}
+
+fn lag(lag: Lag) -> String {
+    match lag.ms {
+        Some(ms) if lag.blocks > 0 => format!("{} ({ms} ms)", lag.blocks),
+        _ => lag.blocks.to_string(),
+    }
+}
+
+fn note(row: &ConnectionRow) -> String {
+    match (row.node, row.note.as_str()) {
+        (Some(node), "") => node.to_string(),
+        (Some(node), note) => format!("{node}, {note}"),
+        (None, note) => note.to_owned(),
+    }
+}
+
+/// Any answer for programs.
+///
+/// # Panics
+/// Never for what is in [`crate::base::status`], which has a JSON form.
+#[must_use]
+pub fn document<T: Serialize + ?Sized>(document: &T) -> String {
+    String::from_utf8(json(document)).expect("JSON is UTF-8")
 }
 
 /// A column's head and the side on which its cells stand.
@@ -165,6 +212,7 @@ fn age(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::status::mesh::Id;
     use crate::base::status::{OnAir, ReceiveStatus, StoredFile, TvStatus};
 
     const EVIL: &str = "a\u{1b}[31m\nb";
@@ -210,6 +258,7 @@ mod tests {
             note: EVIL.to_owned(),
             ..ConnectionRow::default()
         };
+        let block = ArrivingBlock { name: EVIL.to_owned(), ..ArrivingBlock::default() };
         let all = Status {
             receive: Some(ReceiveStatus { server: EVIL.to_owned(), ..ReceiveStatus::default() }),
             store: Some(store.clone()),
@@ -217,11 +266,12 @@ mod tests {
         };
         let texts = [
             channels(&[on_air(0, EVIL, EVIL)]),
-            files(Some(&store)),
+            files(&Files { arriving: None, store: Some(&store) }),
             connections(&[row]),
             status(&all),
+            files(&Files { arriving: Some(&[block]), store: None }),
         ];
-        for (text, lines) in texts.iter().zip([2, 3, 2, 12]) {
+        for (text, lines) in texts.iter().zip([2, 3, 2, 12, 3]) {
             assert_eq!(text.lines().count(), lines, "{text}");
             assert!(!text.contains('\u{1b}') && text.contains("a\\x1b[31m\\x0ab"), "{text}");
         }
@@ -237,7 +287,7 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("\nstore ") && !text.contains("\nsource "), "{text}");
-        assert_eq!(files(None), "this node stores nothing\n");
+        assert_eq!(files(&Files { arriving: None, store: None }), "this node stores nothing\n");
     }
 
     #[test]
@@ -245,14 +295,46 @@ mod tests {
         let row = ConnectionRow {
             service: "http",
             peer: "127.0.0.1:5000".to_owned(),
-            age_s: 61.9,
+            age_s: Some(61.9),
             bytes: 1_048_576,
             note: "sending".to_owned(),
+            ..ConnectionRow::default()
+        };
+        let parent = ConnectionRow {
+            service: "mesh",
+            direction: "from",
+            peer: "127.0.0.1:6061".to_owned(),
+            node: Some(Id(0xa)),
+            stripes: "0-3".to_owned(),
+            bytes: 5,
+            ..ConnectionRow::default()
+        };
+        let child = ConnectionRow {
+            direction: "to",
+            lag: Some(Lag { blocks: 2, ms: Some(4_000) }),
+            note: "3 bytes queued".to_owned(),
+            ..parent.clone()
         };
         assert_eq!(
-            connections(&[row]),
-            "service  peer              age    bytes  note\n\
-             http     127.0.0.1:5000  1m 1s  1048576  sending\n"
+            connections(&[row, parent, child]),
+            "service  blocks  peer              age  stripes    bytes          lag  note\n\
+             http             127.0.0.1:5000  1m 1s           1048576               sending\n\
+             mesh     from    127.0.0.1:6061         0-3            5               \
+             000000000000000a\n\
+             mesh     to      127.0.0.1:6061         0-3            5  2 (4000 ms)  \
+             000000000000000a, 3 bytes queued\n"
         );
+    }
+
+    #[test]
+    fn files_on_their_way_come_before_those_in_the_store() {
+        let store = StoreStatus { blocks: 1, bytes: 7, ..StoreStatus::default() };
+        let block = ArrivingBlock { bytes: 10, arrived: 5, ..ArrivingBlock::default() };
+        let both = Files { arriving: Some(&[block]), store: Some(&store) };
+        let text = files(&both);
+        let (first, second) = text.split_once("\n\n").expect("two parts");
+        assert!(first.contains("50 %") && second.starts_with("block  name"), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&document(&both)).unwrap();
+        assert!(value["arriving"][0]["arrived"] == 5 && value["store"]["bytes"] == 7, "{value}");
     }
 }
