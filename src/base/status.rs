@@ -281,8 +281,23 @@ impl Answers {
 /// Never for what is in this file and in [`mesh`]: plain structs with text keys have a JSON form.
 #[must_use]
 pub fn json<T: Serialize + ?Sized>(document: &T) -> Vec<u8> {
-    let document = serde_json::to_string_pretty(document)
-        .expect("plain structs with text keys have a JSON form, and a String takes every write");
+    let mut text = safe(&serde_json::to_string_pretty(document).expect(PLAIN));
+    text.push('\n');
+    text.into_bytes()
+}
+
+/// The same on one line, without its end.
+///
+/// # Panics
+/// See [`json`].
+#[must_use]
+pub fn json_line<T: Serialize + ?Sized>(document: &T) -> String {
+    safe(&serde_json::to_string(document).expect(PLAIN))
+}
+
+const PLAIN: &str = "plain structs with text keys have a JSON form, and a String takes every write";
+
+fn safe(document: &str) -> String {
     let mut safe = String::with_capacity(document.len() + 1);
     for c in document.chars() {
         if c != '\n' && drives_terminal(c) {
@@ -291,8 +306,7 @@ pub fn json<T: Serialize + ?Sized>(document: &T) -> Vec<u8> {
             safe.push(c);
         }
     }
-    safe.push('\n');
-    safe.into_bytes()
+    safe
 }
 
 /// Control characters, and those that change the direction of writing. All are below U+10000.

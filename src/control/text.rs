@@ -2,6 +2,7 @@
 //! lines. Every foreign part is escaped, so that a name cannot drive the operator's terminal. The
 //! node asks for a text and hands it to [`crate::control::Server::respond`].
 
+mod connections;
 mod mesh;
 mod tree;
 
@@ -9,10 +10,11 @@ use core::time::Duration;
 
 use serde::Serialize;
 
-use crate::base::status::mesh::{ArrivingBlock, ConnectionRow, Lag};
+use crate::base::status::mesh::ArrivingBlock;
 use crate::base::status::{ChannelStatus, Status, StoreStatus, json};
 use crate::base::text::escaped;
 
+pub use connections::connections;
 pub use mesh::{ambiguous, why};
 pub use tree::tree;
 
@@ -111,47 +113,6 @@ fn stored(store: &StoreStatus) -> String {
     format!("{table}{all} blocks waiting, {} bytes{rest}\n", store.bytes)
 }
 
-/// The answer to `connections`.
-#[must_use]
-pub fn connections(rows: &[ConnectionRow]) -> String {
-    let columns = [
-        Left("service"),
-        Left("blocks"),
-        Left("peer"),
-        Right("age"),
-        Left("stripes"),
-        Right("bytes"),
-        Right("lag"),
-        Left("note"),
-    ];
-    table(
-        &columns,
-        rows.iter().map(|row| {
-            let service = row.service.to_owned();
-            let direction = row.direction.to_owned();
-            let age = row.age_s.map_or_else(String::new, age);
-            let lag = row.lag.map_or_else(String::new, lag);
-            let (stripes, bytes) = (row.stripes.clone(), row.bytes.to_string());
-            [service, direction, row.peer.clone(), age, stripes, bytes, lag, note(row)]
-        }),
-    )
-}
-
-fn lag(lag: Lag) -> String {
-    match lag.ms {
-        Some(ms) if lag.blocks > 0 => format!("{} ({ms} ms)", lag.blocks),
-        _ => lag.blocks.to_string(),
-    }
-}
-
-fn note(row: &ConnectionRow) -> String {
-    match (row.node, row.note.as_str()) {
-        (Some(node), "") => node.to_string(),
-        (Some(node), note) => format!("{node}, {note}"),
-        (None, note) => note.to_owned(),
-    }
-}
-
 /// Any answer for programs.
 ///
 /// # Panics
@@ -162,6 +123,7 @@ pub fn document<T: Serialize + ?Sized>(document: &T) -> String {
 }
 
 /// A column's head and the side on which its cells stand.
+#[derive(Clone, Copy)]
 enum Column {
     Left(&'static str),
     Right(&'static str),
@@ -169,38 +131,48 @@ enum Column {
 use Column::{Left, Right};
 
 impl Column {
-    fn head(&self) -> String {
+    fn head(self) -> &'static str {
         let (Left(head) | Right(head)) = self;
-        (*head).to_owned()
+        head
     }
+}
 
-    fn put(&self, line: &mut String, cell: &str, width: usize) {
-        let pad = " ".repeat(width - cell.chars().count());
-        let (before, after) = match self {
-            Left(_) => ("", pad.as_str()),
-            Right(_) => (pad.as_str(), ""),
-        };
-        *line += &[before, cell, after, "  "].concat();
-    }
+/// Foreign text as a cell.
+fn cell(text: &str) -> String {
+    escaped(text.as_bytes())
 }
 
 /// Heads and rows with two spaces between columns and none at a line's end.
 fn table<const N: usize>(columns: &[Column; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut lines = vec![columns.each_ref().map(Column::head)];
-    lines.extend(rows.map(|row| row.map(|cell| escaped(cell.as_bytes()))));
+    let mut lines = vec![columns.map(|column| column.head().to_owned())];
+    lines.extend(rows.map(|row| row.map(|text| cell(&text))));
     let widths: [usize; N] = core::array::from_fn(|n| {
         lines.iter().map(|line| line[n].chars().count()).max().unwrap_or(0)
     });
     let mut text = String::new();
     for cells in &lines {
-        let mut line = String::new();
-        for ((column, cell), width) in columns.iter().zip(cells).zip(widths) {
-            column.put(&mut line, cell, width);
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        put_line(columns, cells, &widths, &mut text);
     }
     text
+}
+
+/// One line of a table; a cell that is too wide moves the rest of its line.
+fn put_line<const N: usize>(
+    columns: &[Column; N],
+    cells: &[String; N],
+    widths: &[usize; N],
+    into: &mut String,
+) {
+    for ((column, cell), width) in columns.iter().zip(cells).zip(widths) {
+        let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+        let (before, after) = match column {
+            Left(_) => ("", pad.as_str()),
+            Right(_) => (pad.as_str(), ""),
+        };
+        [before, cell, after, "  "].iter().for_each(|part| into.push_str(part));
+    }
+    into.truncate(into.trim_end_matches(' ').len());
+    into.push('\n');
 }
 
 /// Whole seconds as people say them.
@@ -212,7 +184,6 @@ fn age(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::status::mesh::Id;
     use crate::base::status::{OnAir, ReceiveStatus, StoredFile, TvStatus};
 
     const EVIL: &str = "a\u{1b}[31m\nb";
@@ -253,11 +224,6 @@ mod tests {
             files: vec![StoredFile { name: EVIL.to_owned(), bytes: 7, seq: Some(1) }],
             ..StoreStatus::default()
         };
-        let row = ConnectionRow {
-            peer: EVIL.to_owned(),
-            note: EVIL.to_owned(),
-            ..ConnectionRow::default()
-        };
         let block = ArrivingBlock { name: EVIL.to_owned(), ..ArrivingBlock::default() };
         let all = Status {
             receive: Some(ReceiveStatus { server: EVIL.to_owned(), ..ReceiveStatus::default() }),
@@ -267,11 +233,10 @@ mod tests {
         let texts = [
             channels(&[on_air(0, EVIL, EVIL)]),
             files(&Files { arriving: None, store: Some(&store) }),
-            connections(&[row]),
             status(&all),
             files(&Files { arriving: Some(&[block]), store: None }),
         ];
-        for (text, lines) in texts.iter().zip([2, 3, 2, 12, 3]) {
+        for (text, lines) in texts.iter().zip([2, 3, 12, 3]) {
             assert_eq!(text.lines().count(), lines, "{text}");
             assert!(!text.contains('\u{1b}') && text.contains("a\\x1b[31m\\x0ab"), "{text}");
         }
@@ -288,42 +253,6 @@ mod tests {
         );
         assert!(!text.contains("\nstore ") && !text.contains("\nsource "), "{text}");
         assert_eq!(files(&Files { arriving: None, store: None }), "this node stores nothing\n");
-    }
-
-    #[test]
-    fn connections_tell_age_and_bytes() {
-        let row = ConnectionRow {
-            service: "http",
-            peer: "127.0.0.1:5000".to_owned(),
-            age_s: Some(61.9),
-            bytes: 1_048_576,
-            note: "sending".to_owned(),
-            ..ConnectionRow::default()
-        };
-        let parent = ConnectionRow {
-            service: "mesh",
-            direction: "from",
-            peer: "127.0.0.1:6061".to_owned(),
-            node: Some(Id(0xa)),
-            stripes: "0-3".to_owned(),
-            bytes: 5,
-            ..ConnectionRow::default()
-        };
-        let child = ConnectionRow {
-            direction: "to",
-            lag: Some(Lag { blocks: 2, ms: Some(4_000) }),
-            note: "3 bytes queued".to_owned(),
-            ..parent.clone()
-        };
-        assert_eq!(
-            connections(&[row, parent, child]),
-            "service  blocks  peer              age  stripes    bytes          lag  note\n\
-             http             127.0.0.1:5000  1m 1s           1048576               sending\n\
-             mesh     from    127.0.0.1:6061         0-3            5               \
-             000000000000000a\n\
-             mesh     to      127.0.0.1:6061         0-3            5  2 (4000 ms)  \
-             000000000000000a, 3 bytes queued\n"
-        );
     }
 
     #[test]

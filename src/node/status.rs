@@ -165,23 +165,28 @@ fn store(node: &Node, spool: &Spool) -> StoreStatus {
 #[derive(Clone, Copy)]
 struct Part<'a> {
     channel: usize,
-    is_root: bool,
+    /// One of [`crate::base::status::mesh::MESH_ROLES`].
+    role: &'static str,
     mesh: &'a Mesh,
 }
 
 /// Every part that it has, by channel.
 fn parts(node: &Node) -> impl Iterator<Item = Part<'_>> + Clone {
-    let is_root = node.config.role == Role::Server;
-    node.trees.iter().map(move |trees| Part { channel: 0, is_root, mesh: &trees.mesh })
+    let role = match node.config.role {
+        Role::Server => "root",
+        Role::Relay => "relay",
+        Role::Client => "member",
+    };
+    node.trees.iter().map(move |trees| Part { channel: 0, role, mesh: &trees.mesh })
 }
 
-/// The root that a member has a link to.
+/// The root that a relay or a member has a link to.
 fn root_of(node: &Node, part: &Part) -> Option<SocketAddr> {
     let linked = |root: &&SocketAddr| {
         let mut peers = node.cx.peers.iter().map(|(_, peer)| peer);
         peers.any(|p| p.service == Service::Mesh && !p.closing && p.addr == Some(**root))
     };
-    node.environment.roots.iter().filter(|_| !part.is_root).find(linked).copied()
+    node.environment.roots.iter().filter(|_| part.role != "root").find(linked).copied()
 }
 
 fn mesh(node: &Node, part: &Part) -> MeshStatus {
@@ -189,10 +194,10 @@ fn mesh(node: &Node, part: &Part) -> MeshStatus {
     let links = part.mesh.links(&node.cx);
     MeshStatus {
         channel: part.channel,
-        role: if part.is_root { "root" } else { "member" },
+        role: part.role,
         node: ctl::id(part.mesh.node()),
         root: root_of(node, part),
-        members: part.is_root.then(|| part.mesh.members()),
+        members: (part.role != "member").then(|| part.mesh.members()),
         slots: node.config.mesh.as_ref().map_or(0, |mesh| mesh.slots),
         slots_used: part.mesh.served(),
         slots_used_max: stats.children_most,

@@ -143,7 +143,7 @@ impl Trees {
         let asked = ctl(&self.lab, "server.sock", &words);
         assert_eq!(asked.code, 0, "{}", asked.stderr);
         let lines = asked.stdout.lines().skip(2);
-        let name = |line: &str| line.split_whitespace().nth_back(1).unwrap().to_owned();
+        let name = |line: &str| line.split_whitespace().nth(6).unwrap().to_owned();
         (lines.map(name).collect(), asked.stdout)
     }
 

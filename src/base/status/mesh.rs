@@ -25,7 +25,7 @@ impl Serialize for Id {
 }
 
 /// What [`MeshStatus::role`] may say.
-pub const MESH_ROLES: [&str; 2] = ["root", "member"];
+pub const MESH_ROLES: [&str; 3] = ["root", "relay", "member"];
 
 /// A node's part in the mesh of one channel. All counters are from the start.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
@@ -38,7 +38,7 @@ pub struct MeshStatus {
     pub node: Id,
     /// The root that this node has a link to; none in a root, and while there is none.
     pub root: Option<SocketAddr>,
-    /// Members that it has a place for; none in a member.
+    /// Members of its own, in a root and in a relay; none in a member.
     pub members: Option<usize>,
     /// How many others may be sent stripes.
     pub slots: usize,
@@ -130,7 +130,7 @@ pub struct ArrivingBlock {
 pub struct TreeRow {
     /// Who.
     pub node: Id,
-    /// Where it can be dialled; none for the root, which knows itself by other names.
+    /// Where it can be dialled; none for the node that tells this.
     pub address: Option<SocketAddr>,
     /// Links between it and the root in this tree; 0 for the root.
     pub depth: usize,
@@ -169,10 +169,10 @@ pub struct Tree {
 pub struct Neighbour {
     /// Who.
     pub node: Id,
-    /// Where, when it is known; none for the root.
+    /// Where, when it is known; none for the node that tells this.
     pub address: Option<SocketAddr>,
-    /// Whether it is the root.
-    pub is_root: bool,
+    /// Whether it is the node that tells this.
+    pub is_this_node: bool,
 }
 
 /// From where a member takes some stripes.

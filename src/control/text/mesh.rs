@@ -17,7 +17,7 @@ pub(super) fn summary(mesh: &MeshStatus) -> String {
     if let Some(members) = mesh.members {
         write!(text, "{members} members, ").expect("a String takes every write");
     }
-    if *role == "member" {
+    if *role != "root" {
         let root = mesh.root.map_or_else(|| "no root".to_owned(), |root| format!("root {root}"));
         write!(text, "{root}, {parents} parents, ").expect("a String takes every write");
     }
@@ -111,9 +111,9 @@ fn source(source: &SourceRow) -> String {
 }
 
 fn neighbour(neighbour: &Neighbour) -> String {
-    let Neighbour { node, address, is_root } = neighbour;
+    let Neighbour { node, address, is_this_node } = neighbour;
     match address {
-        _ if *is_root => format!("the root {node}"),
+        _ if *is_this_node => format!("this node, {node}"),
         Some(address) => format!("{node} at {address}"),
         None => node.to_string(),
     }
@@ -125,7 +125,7 @@ pub fn ambiguous(said: &str, fits: &[(Id, Option<SocketAddr>)]) -> String {
     let shown = fits.len().min(limits::CONTROL_NODES_SHOWN_MAX);
     let mut text = format!("error: \"{said}\" fits {} nodes:\n", fits.len());
     for (node, address) in &fits[..shown] {
-        let address = address.map_or_else(|| "(root)".to_owned(), |a| a.to_string());
+        let address = address.map_or_else(|| "(this node)".to_owned(), |a| a.to_string());
         writeln!(text, "  {node} {address}").expect("a String takes every write");
     }
     if shown < fits.len() {
@@ -188,8 +188,8 @@ mod tests {
     }
 
     fn placed() -> WhyRow {
-        let parent = Neighbour { node: Id(1), address: None, is_root: true };
-        let heir = Neighbour { node: Id(3), address: address(40_003), is_root: false };
+        let parent = Neighbour { node: Id(1), address: None, is_this_node: true };
+        let heir = Neighbour { node: Id(3), address: address(40_003), is_this_node: false };
         WhyRow {
             channel: 0,
             node: Id(0x9f00_0000_0000_0002),
@@ -215,7 +215,7 @@ mod tests {
                 SourceRow {
                     stripes: "2".to_owned(),
                     parent: Some(Neighbour { node: Id(4), address: address(40_004), ..parent })
-                        .map(|p| Neighbour { is_root: false, ..p }),
+                        .map(|p| Neighbour { is_this_node: false, ..p }),
                     depth: 3,
                     reason: "the shallowest parent with room for this stripe".to_owned(),
                     heir: Some(heir),
@@ -239,7 +239,7 @@ mod tests {
              \x20 load      sends 12 units of a budget of 14; 100 bytes sent, 200 received, \
              3 blocks late\n\
              \x20 home      stripes 0-1: meant to have children there, and to be a leaf elsewhere\n\
-             stripes 0-1 from the root 0000000000000001, at depth 1\n\
+             stripes 0-1 from this node, 0000000000000001, at depth 1\n\
              \x20 because   a slot of the root was there for it\n\
              \x20 heir      none: when this parent is lost, nobody is above it\n\
              stripes 2 from 0000000000000004 at 127.0.0.1:40004, at depth 3\n\
@@ -259,6 +259,6 @@ mod tests {
         assert!(text.starts_with("error: \"00\" fits 25 nodes:\n  0000000000000000 127.0.0.1:4"));
         assert!(text.ends_with("  and 5 more\n"), "{text}");
         assert_eq!(text.lines().count(), 2 + limits::CONTROL_NODES_SHOWN_MAX);
-        assert!(ambiguous("0", &[(Id(1), None)]).ends_with("  0000000000000001 (root)\n"));
+        assert!(ambiguous("0", &[(Id(1), None)]).ends_with("  0000000000000001 (this node)\n"));
     }
 }

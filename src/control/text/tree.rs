@@ -7,6 +7,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use crate::base::limits;
+use crate::base::status::json_line;
 use crate::base::status::mesh::{Tree, TreeRow};
 use crate::control::answer::{Answer, Lines};
 
@@ -86,7 +87,7 @@ impl Lines for Drawing {
         let [depth, units, budget, bytes] = numbers.map(|n| n.to_string());
         self.put([&depth, &slots, &units, &budget, &bytes, &row.stripes], into);
         indent(row.depth, into);
-        let address = row.address.map_or_else(|| "(root)".to_owned(), |a| a.to_string());
+        let address = row.address.map_or_else(|| "(this node)".to_owned(), |a| a.to_string());
         writeln!(into, "{} {address}", row.node).expect("a String takes every write");
     }
 
@@ -130,7 +131,7 @@ impl Lines for Document {
     fn head(&self) -> String {
         let Tree { channel, stripe, stripes, members, .. } = self.0;
         let head = Head { channel, stripe, stripes, members, unplaced: self.0.unplaced() };
-        let text = line_of(&head);
+        let text = json_line(&head);
         format!("{},\"rows\":[\n", text.trim_end_matches('}'))
     }
 
@@ -140,18 +141,13 @@ impl Lines for Document {
 
     fn line(&self, at: usize, into: &mut String) {
         let row: &TreeRow = &self.0.rows[at];
-        *into += &line_of(row);
+        *into += &json_line(row);
         *into += if at + 1 < self.count() { ",\n" } else { "\n" };
     }
 
     fn tail(&self) -> String {
         "]}\n".to_owned()
     }
-}
-
-/// Nothing in a tree is foreign text: names are numbers here, and addresses are addresses.
-fn line_of<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("plain structs with text keys have a JSON form")
 }
 
 #[cfg(test)]

@@ -30,8 +30,7 @@ pub(in crate::node) fn control(node: &Node, command: Command) -> Answer {
         What::Channels if json => text::document(&node.status().channels).into(),
         What::Channels => text::channels(&node.status().channels).into(),
         What::Files => files(node, json).into(),
-        What::Connections if json => text::document(&connections(node)).into(),
-        What::Connections => text::connections(&connections(node)).into(),
+        What::Connections => text::connections(connections(node), json),
         What::Tree { stripe } => match tree(node, channel, stripe) {
             Ok(tree) => text::tree(tree, json),
             Err(why) => Answer::error(why),
@@ -42,7 +41,7 @@ pub(in crate::node) fn control(node: &Node, command: Command) -> Answer {
 }
 
 fn files(node: &Node, json: bool) -> String {
-    let members = parts(node).filter(|part| !part.is_root);
+    let members = parts(node).filter(|part| part.role != "root");
     let blocks: Vec<_> = members
         .clone()
         .flat_map(|part| part.mesh.blocks().into_iter().map(move |block| (part.channel, block)))
@@ -188,41 +187,49 @@ fn age(now: Mono, since: Mono) -> f64 {
     now.since(since).as_secs_f64()
 }
 
-/// The mesh of which this node is the root: of a channel, or the first.
-fn planned(node: &Node, channel: Option<usize>) -> Result<Part<'_>, String> {
+/// A mesh whose trees this node plans, and the tree of all its stripes merged.
+struct Planned<'a> {
+    part: Part<'a>,
+    merged: Vec<(Row, Option<SocketAddr>)>,
+}
+
+/// The mesh of a channel that this node plans, or of the first.
+fn planned(node: &Node, channel: Option<usize>) -> Result<Planned<'_>, String> {
     let wanted = |part: &Part| channel.is_none_or(|channel| part.channel == channel);
-    if let Some(part) = parts(node).find(|part| part.is_root && wanted(part)) {
-        return Ok(part);
+    for part in parts(node).filter(wanted) {
+        let merged = part.mesh.tree(None);
+        if !merged.is_empty() {
+            return Ok(Planned { part, merged });
+        }
     }
-    let Some(part) = parts(node).find(wanted) else {
-        let known: Vec<_> = parts(node).map(|part| part.channel.to_string()).collect();
-        return Err(match channel.filter(|_| !known.is_empty()) {
-            None => "this node has no part in a mesh: its configuration has no [mesh]".to_owned(),
-            Some(channel) => {
-                format!(
-                    "channel {channel} has no mesh here; channels with one: {}",
-                    known.join(", ")
-                )
-            }
-        });
-    };
+    match (parts(node).find(wanted), channel) {
+        (Some(part), _) => Err(ask_the_root(node, &part)),
+        (None, Some(channel)) if parts(node).next().is_some() => {
+            let known: Vec<_> = parts(node).map(|part| part.channel.to_string()).collect();
+            let known = known.join(", ");
+            Err(format!("channel {channel} has no mesh here; channels with one: {known}"))
+        }
+        _ => Err("this node has no part in a mesh: its configuration has no [mesh]".to_owned()),
+    }
+}
+
+fn ask_the_root(node: &Node, part: &Part) -> String {
     let (channel, me) = (part.channel, id(part.mesh.node()));
-    let root = match root_of(node, &part) {
+    let root = match root_of(node, part) {
         Some(root) => format!("its root is at {root}"),
         None => {
             let roots: Vec<_> = node.environment.roots.iter().map(ToString::to_string).collect();
             format!("no root answers it now; its configuration names {}", roots.join(", "))
         }
     };
-    Err(format!(
+    format!(
         "this node is no root but member {me} of channel {channel}, and the trees are planned by \
          the root: ask there; {root}"
-    ))
+    )
 }
 
 fn tree(node: &Node, channel: Option<usize>, stripe: Option<usize>) -> Result<Tree, String> {
-    let part = planned(node, channel)?;
-    let merged = part.mesh.tree(None);
+    let Planned { part, merged } = planned(node, channel)?;
     let stripes = merged.first().map_or(0, |(row, _)| row.stripes.len());
     if let Some(stripe) = stripe.filter(|stripe| *stripe >= stripes) {
         let last = stripes.saturating_sub(1);
@@ -252,42 +259,36 @@ fn tree_row(row: &Row, address: Option<SocketAddr>, bytes_sent: u64) -> TreeRow 
     }
 }
 
-/// The root and every member that has a place, by name.
+/// This node and every member that has a place, by name.
 type Known = BTreeMap<NodeId, Option<SocketAddr>>;
 
 fn why(node: &Node, channel: Option<usize>, said: &str, json: bool) -> Answer {
-    let part = match planned(node, channel) {
-        Ok(part) => part,
+    let (part, known) = match planned(node, channel) {
+        Ok(Planned { part, merged }) => {
+            (part, merged.into_iter().map(|(row, address)| (row.name, address)).collect::<Known>())
+        }
         Err(why) => return Answer::error(why),
     };
-    let known: Known =
-        part.mesh.tree(None).into_iter().map(|(row, address)| (row.name, address)).collect();
     let fits = meant(said, &known);
-    let name = match *fits {
-        // One that has lost its place is in no tree.
-        [] => whole_name(said).unwrap_or_default(),
-        [name] => name,
-        _ => {
-            let fits: Vec<_> = fits.iter().map(|name| (id(*name), known[name])).collect();
-            return text::ambiguous(&escaped(said.as_bytes()), &fits).into();
-        }
-    };
-    if name == part.mesh.node() {
-        let me = id(name);
-        return Answer::error(format!(
-            "{me} is this node, the root of channel {}: nobody places it",
-            part.channel
-        ));
+    if fits.len() > 1 {
+        let fits: Vec<_> = fits.iter().map(|name| (id(*name), known[name])).collect();
+        return text::ambiguous(&escaped(said.as_bytes()), &fits).into();
     }
-    let Some(place) = part.mesh.why(name) else {
-        let said = escaped(said.as_bytes());
-        return Answer::error(format!(
-            "no member \"{said}\": expected a name, the beginning of one, or an address that \
-             \"tree\" shows"
-        ));
-    };
-    let row = why_row(&part, &place, &known);
-    if json { text::document(&row).into() } else { text::why(&row).into() }
+    // One that has lost its place is in no tree.
+    let name = fits.first().copied().or_else(|| whole_name(said));
+    if let Some(place) = name.and_then(|name| part.mesh.why(name)) {
+        let row = why_row(&part, &place, &known);
+        return if json { text::document(&row).into() } else { text::why(&row).into() };
+    }
+    let (channel, said) = (part.channel, escaped(said.as_bytes()));
+    Answer::error(if name == Some(part.mesh.node()) {
+        format!("\"{said}\" is this node, which places the members of channel {channel}")
+    } else {
+        format!(
+            "no member \"{said}\": expected a name, the beginning of one, or an address, as \
+             \"tree\" shows them"
+        )
+    })
 }
 
 /// Whom an operator may mean: by address, address and port, or the beginning of a name.
@@ -310,11 +311,11 @@ fn whole_name(said: &str) -> Option<NodeId> {
 }
 
 fn why_row(part: &Part, place: &Place, known: &Known) -> WhyRow {
-    let root = part.mesh.node();
+    let me = part.mesh.node();
     let neighbour = |name: NodeId| Neighbour {
         node: id(name),
         address: known.get(&name).copied().flatten(),
-        is_root: name == root,
+        is_this_node: name == me,
     };
     let sources = place.sources.iter().map(|source| SourceRow {
         stripes: source.stripes.to_string(),

@@ -42,7 +42,7 @@ fn a_tree_is_drawn_by_indentation() {
         text,
         "channel 0, 4 stripes merged, each node below one of its parents: 3 members, depth 2\n\
          depth  slots  units  budget  bytes sent  stripes  node\n\
-         \x20   0  10/12     16       8     1048576  0-3      0000000000000abc (root)\n\
+         \x20   0  10/12     16       8     1048576  0-3      0000000000000abc (this node)\n\
          \x20   1    1/2      4       8     1048576  0-3        0000000000000001 127.0.0.1:40001\n\
          \x20   2    1/2      4       8           0  2            0000000000000002 127.0.0.1:40002\n\
          \x20   1    1/2      4       8     1048576  0-3        0000000000000003 127.0.0.1:40003\n"

@@ -53,9 +53,9 @@ fn drawn(planner: &Planner, stripe: Option<usize>) -> Vec<(NodeId, usize)> {
         rows: rows.iter().map(|row| tree_row(row, None, 0)).collect(),
     };
     let text = text::tree(tree, false).into_text();
-    let lines = text.lines().skip(2).filter(|line| line.ends_with("(root)"));
+    let lines = text.lines().skip(2).filter(|line| line.ends_with("(this node)"));
     let read = |line: &str| {
-        let line = line.strip_suffix(" (root)").unwrap();
+        let line = line.strip_suffix(" (this node)").unwrap();
         let (columns, name) = line.split_at(line.len() - 16);
         // The stripes end a column of eight, and two spaces follow it.
         let spaces = columns.len() - columns.trim_end().len();
