@@ -201,6 +201,7 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use core::fmt::Write as _;
     use core::time::Duration;
     use std::rc::Rc;
 
@@ -336,7 +337,7 @@ mod tests {
             self.0
         }
         fn line(&self, at: usize, into: &mut String) {
-            *into += &format!("{at:09}\n");
+            writeln!(into, "{at:09}").unwrap();
         }
         fn tail(&self) -> String {
             String::new()

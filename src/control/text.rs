@@ -169,7 +169,7 @@ fn put_line<const N: usize>(
             Left(_) => ("", pad.as_str()),
             Right(_) => (pad.as_str(), ""),
         };
-        [before, cell, after, "  "].iter().for_each(|part| into.push_str(part));
+        into.extend([before, cell, after, "  "]);
     }
     into.truncate(into.trim_end_matches(' ').len());
     into.push('\n');

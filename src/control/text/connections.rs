@@ -86,8 +86,8 @@ fn lag(lag: Lag) -> String {
 
 fn note(row: &ConnectionRow) -> String {
     match (row.node, row.note.as_str()) {
-        (Some(node), "") => node.to_string(),
-        (Some(node), note) => format!("{node}, {note}"),
+        (Some(id), "") => id.to_string(),
+        (Some(id), note) => format!("{id}, {note}"),
         (None, note) => note.to_owned(),
     }
 }

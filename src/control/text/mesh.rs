@@ -138,8 +138,8 @@ pub fn ambiguous(said: &str, fits: &[(Id, Option<SocketAddr>)]) -> String {
 mod tests {
     use super::*;
 
-    fn address(port: u16) -> Option<SocketAddr> {
-        Some(SocketAddr::from(([127, 0, 0, 1], port)))
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
         let member =
             MeshStatus { role: "member", members: None, parents: 2, blocks_missed: 1, ..root };
         assert!(summary(&member).contains("no root, 2 parents, 3 of 4 slots used, 7 blocks, 1"));
-        let member = MeshStatus { root: address(6061), ..member };
+        let member = MeshStatus { root: Some(address(6061)), ..member };
         assert!(summary(&member).contains("000a: root 127.0.0.1:6061, 2 parents"));
     }
 
@@ -189,11 +189,11 @@ mod tests {
 
     fn placed() -> WhyRow {
         let parent = Neighbour { node: Id(1), address: None, is_this_node: true };
-        let heir = Neighbour { node: Id(3), address: address(40_003), is_this_node: false };
+        let heir = Neighbour { node: Id(3), address: Some(address(40_003)), is_this_node: false };
         WhyRow {
             channel: 0,
             node: Id(0x9f00_0000_0000_0002),
-            address: address(40_002),
+            address: Some(address(40_002)),
             grade: "may have children",
             reachable: true,
             slots: 4,
@@ -214,8 +214,12 @@ mod tests {
                 },
                 SourceRow {
                     stripes: "2".to_owned(),
-                    parent: Some(Neighbour { node: Id(4), address: address(40_004), ..parent })
-                        .map(|p| Neighbour { is_this_node: false, ..p }),
+                    parent: Some(Neighbour {
+                        node: Id(4),
+                        address: Some(address(40_004)),
+                        ..parent
+                    })
+                    .map(|p| Neighbour { is_this_node: false, ..p }),
                     depth: 3,
                     reason: "the shallowest parent with room for this stripe".to_owned(),
                     heir: Some(heir),
@@ -254,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_fits_many_is_listed_within_a_bound() {
-        let fits: Vec<_> = (0..25).map(|n| (Id(n), address(40_000))).collect();
+        let fits: Vec<_> = (0..25).map(|n| (Id(n), Some(address(40_000)))).collect();
         let text = ambiguous("00", &fits);
         assert!(text.starts_with("error: \"00\" fits 25 nodes:\n  0000000000000000 127.0.0.1:4"));
         assert!(text.ends_with("  and 5 more\n"), "{text}");

@@ -215,12 +215,11 @@ fn planned(node: &Node, channel: Option<usize>) -> Result<Planned<'_>, String> {
 
 fn ask_the_root(node: &Node, part: &Part) -> String {
     let (channel, me) = (part.channel, id(part.mesh.node()));
-    let root = match root_of(node, part) {
-        Some(root) => format!("its root is at {root}"),
-        None => {
-            let roots: Vec<_> = node.environment.roots.iter().map(ToString::to_string).collect();
-            format!("no root answers it now; its configuration names {}", roots.join(", "))
-        }
+    let root = if let Some(root) = root_of(node, part) {
+        format!("its root is at {root}")
+    } else {
+        let roots: Vec<_> = node.environment.roots.iter().map(ToString::to_string).collect();
+        format!("no root answers it now; its configuration names {}", roots.join(", "))
     };
     format!(
         "this node is no root but member {me} of channel {channel}, and the trees are planned by \

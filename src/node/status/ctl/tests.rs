@@ -114,14 +114,14 @@ proptest! {
     }
 }
 
-fn address(host: u8, port: u16) -> Option<SocketAddr> {
-    Some(SocketAddr::from(([127, 0, 0, host], port)))
+fn address(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, host], port))
 }
 
 #[test]
 fn a_node_is_meant_by_the_beginning_of_its_name_or_by_its_address() {
     let (a, b, root) = (NodeId(0xab1 << 52), NodeId(0xab2 << 52), NodeId(0x1));
-    let known = Known::from([(a, address(1, 40)), (b, address(1, 41)), (root, None)]);
+    let known = Known::from([(a, Some(address(1, 40))), (b, Some(address(1, 41))), (root, None)]);
     assert_eq!(meant("AB1", &known), [a]);
     assert_eq!(meant("ab", &known), [a, b]);
     assert_eq!(meant("ab20000000000000", &known), [b]);
