@@ -180,6 +180,14 @@ pub const CONTROL_LINE_BYTES_MAX: usize = 1_024;
 pub const CONTROL_CONNS_MAX: usize = 32;
 /// Time for a control command to arrive.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a control answer that are worded before others have their turn.
+pub const CONTROL_PIECE_BYTES_MAX: usize = 32 << 10;
+/// Control answers with more than one piece at once.
+pub const CONTROL_LONG_ANSWERS_MAX: usize = 4;
+/// Levels of a tree that are drawn by indentation; deeper ones are told by a number.
+pub const CONTROL_INDENT_LEVELS_MAX: usize = 40;
+/// Nodes that a question fits which the answer names; the rest are counted.
+pub const CONTROL_NODES_SHOWN_MAX: usize = 20;
 
 /// Stripes of a block; a set of them is 16 bits.
 pub const MESH_STRIPES_MAX: usize = 16;

@@ -240,6 +240,7 @@ pub struct Stats {
     pub bytes_sent: u64,
     pub bytes_received: u64,
     pub bytes_wasted: u64,
+    pub bytes_rescued: u64,
     pub blocks: u64,
     pub blocks_missed: u64,
     pub blocks_late: u64,

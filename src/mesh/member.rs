@@ -543,6 +543,11 @@ impl Member {
         self.ups.iter().map(row).collect()
     }
 
+    /// Bytes that came from the root though it is not the parent.
+    pub(super) fn rescued(&self) -> u64 {
+        self.rescued
+    }
+
     pub(super) fn timers(&self) -> usize {
         usize::from(self.tick.is_some()) + usize::from(self.join_timer.is_some())
     }

@@ -207,7 +207,23 @@ impl Mesh {
     /// Its counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.hub().stats()
+        let stats = self.hub().stats();
+        match &self.0 {
+            Kind::Root(_) => stats,
+            Kind::Member(member) => Stats { bytes_rescued: member.rescued(), ..stats },
+        }
+    }
+
+    /// The run of the channel, once it is known.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.hub().epoch
+    }
+
+    /// Links between it and the root in the stripe in which it is deepest; 0 for the root.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.hub().paths.iter().map(Vec::len).max().unwrap_or(0)
     }
 
     /// Every link that carries stripes: who sends to this node, then who is sent to.

@@ -50,7 +50,7 @@ struct Tree {
 
 impl Trees {
     /// Every mesh with the number of its channel in this node.
-    pub(super) fn meshes(&self) -> impl Iterator<Item = (usize, &Mesh)> {
+    pub(super) fn meshes(&self) -> impl Iterator<Item = (usize, &Mesh)> + Clone {
         self.each.iter().filter_map(|(number, tree)| Some((*number, tree.mesh.as_ref()?)))
     }
 
