@@ -101,8 +101,14 @@ impl Daemon {
 
     /// Every text of the log so far that is as wanted.
     pub(crate) fn texts(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        self.texts_after(0, wanted)
+    }
+
+    /// The same after a mark.
+    pub(crate) fn texts_after(&self, mark: usize, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let state = self.log.state.lock().unwrap();
-        state.lines.iter().map(|l| text_of(l)).filter(|t| wanted(t)).map(str::to_owned).collect()
+        let texts = state.lines[mark..].iter().map(|line| text_of(line));
+        texts.filter(|text| wanted(text)).map(str::to_owned).collect()
     }
 
     /// Sends a signal by its short name.

@@ -4,6 +4,7 @@
 pub(crate) mod daemon;
 pub(crate) mod http;
 pub(crate) mod lab;
+pub(crate) mod mesh;
 pub(crate) mod original_client;
 pub(crate) mod original_server;
 pub(crate) mod pulse;
