@@ -193,12 +193,6 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// A client with a store.
-    pub(crate) fn client(lab: &Lab, number: usize, roots: &[SocketAddr], slots: usize) -> Self {
-        let kind = Kind { role: "client", name: format!("client{number}"), slots };
-        Self::start(lab, roots, &kind)
-    }
-
     fn start(lab: &Lab, roots: &[SocketAddr], kind: &Kind) -> Self {
         let text = member_text(lab, ("127.0.0.1:0", "127.0.0.1:0"), roots, kind);
         let Kind { name, .. } = kind;

@@ -2,6 +2,8 @@
 //! arrives must be every block of the channel, byte for byte, whoever dies meanwhile.
 
 mod deaths;
+mod stalled;
+mod strangers;
 
 use std::time::Duration;
 
