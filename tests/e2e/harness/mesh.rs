@@ -3,18 +3,21 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::daemon::Daemon;
 use super::eventually;
 use super::lab::{Lab, Movie, address};
+use super::namespaces::Host;
 use super::setup::Server;
 
 /// How long before its air time a block enters the mesh.
 pub(crate) const LEAD: Duration = Duration::from_secs(6);
+/// The mesh port of whoever has an address of its own.
+const PORT: u16 = 6061;
 /// More blocks than any test shows, so that a stored block tells its number.
 const BLOCKS: usize = 150;
 /// How a block that a member did not have in time is told.
@@ -59,17 +62,26 @@ pub(crate) struct Mesh {
     pub(crate) root: SocketAddr,
     layout: Layout,
     file: PathBuf,
+    before: Vec<String>,
     pub(crate) lab: Lab,
 }
 
 impl Mesh {
     /// The server alone.
     pub(crate) fn root(layout: Layout) -> Self {
+        // An address of its own: a server that is started again has the same port.
+        Self::root_at(layout, SocketAddr::from((address(), PORT)), Vec::new())
+    }
+
+    /// The server alone, on a host of its own.
+    pub(crate) fn root_on(layout: Layout, host: &Host) -> Self {
+        Self::root_at(layout, on(host), host.namespace.before())
+    }
+
+    fn root_at(layout: Layout, root: SocketAddr, before: Vec<String>) -> Self {
         let lab = Lab::new();
         let movie =
             Movie::new("clip", BLOCKS, layout.bytes).lasting(layout.lasts).write(&lab.movies());
-        // An address of its own: a server that is started again has the same port.
-        let root = SocketAddr::from((address(), 6061));
         let text = format!(
             "{}[mesh]\nlisten = \"{root}\"\nslots = {}\nstripes = 4\nlead = \"{}ms\"\n",
             Server::new(&lab, &["clip"]).text(),
@@ -77,9 +89,9 @@ impl Mesh {
             LEAD.as_millis(),
         );
         let file = lab.write("root.toml", text);
-        let server = Daemon::start(&file);
+        let server = start(&before, &file);
         let (relays, clients) = (Vec::new(), Vec::new());
-        Self { server, relays, clients, movie, root, layout, file, lab }
+        Self { server, relays, clients, movie, root, layout, file, before, lab }
     }
 
     /// The whole of it; returns when every member has stored some blocks.
@@ -92,16 +104,33 @@ impl Mesh {
 
     /// Starts the relays, then the clients.
     pub(crate) fn add_members(&mut self) {
-        for number in 0..self.layout.relays {
-            let roots = [self.root];
-            let member = Member::start(&self.lab, &roots, &Kind::relay(number, self.layout));
-            self.relays.push(member);
+        for _ in 0..self.layout.relays {
+            self.add_relay((ANYWHERE, Vec::new()));
         }
-        for number in 0..self.layout.clients {
-            let roots = self.roots_of(number);
-            let member = Member::start(&self.lab, &roots, &Kind::client(number, self.layout));
-            self.clients.push(member);
+        for _ in 0..self.layout.clients {
+            self.add_client((ANYWHERE, Vec::new()));
         }
+    }
+
+    pub(crate) fn add_relay_on(&mut self, host: &Host) {
+        self.add_relay((on(host), host.namespace.before()));
+    }
+
+    pub(crate) fn add_client_on(&mut self, host: &Host) {
+        self.add_client((on(host), host.namespace.before()));
+    }
+
+    fn add_relay(&mut self, place: (SocketAddr, Vec<String>)) {
+        let name = format!("relay{}", self.relays.len());
+        let kind = Kind { role: "relay", name, slots: self.layout.relay_slots };
+        self.relays.push(Member::start(&self.lab, &[self.root], &kind, place));
+    }
+
+    fn add_client(&mut self, place: (SocketAddr, Vec<String>)) {
+        let number = self.clients.len();
+        let name = format!("client{number}");
+        let kind = Kind { role: "client", name, slots: self.layout.client_slots };
+        self.clients.push(Member::start(&self.lab, &self.roots_of(number), &kind, place));
     }
 
     /// The relay whose turn it is, the other relays, the server.
@@ -160,7 +189,7 @@ impl Mesh {
 
     /// Starts the server again at its old place.
     pub(crate) fn restart_server(&mut self) {
-        self.server = Daemon::start(&self.file);
+        self.server = start(&self.before, &self.file);
     }
 }
 
@@ -171,14 +200,18 @@ struct Kind {
     slots: usize,
 }
 
-impl Kind {
-    fn relay(number: usize, layout: Layout) -> Self {
-        Self { role: "relay", name: format!("relay{number}"), slots: layout.relay_slots }
-    }
+/// A mesh port on loopback that nobody else has.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-    fn client(number: usize, layout: Layout) -> Self {
-        Self { role: "client", name: format!("client{number}"), slots: layout.client_slots }
-    }
+/// The mesh port of a host.
+fn on(host: &Host) -> SocketAddr {
+    SocketAddr::new(host.address.parse().expect("an address"), PORT)
+}
+
+/// Starts a daemon behind these words.
+fn start(before: &[String], file: &Path) -> Daemon {
+    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+    Daemon::start_by(&before, file)
 }
 
 /// A relay, or a client with a store.
@@ -188,18 +221,25 @@ pub(crate) struct Member {
     /// Its mesh port.
     pub(crate) port: SocketAddr,
     store: PathBuf,
+    /// What a command that is to see its sockets runs behind.
+    before: Vec<String>,
     /// Lines of its log, and the block from which on it has all, at [`Mesh::settle`].
     settled: Cell<(usize, u64)>,
 }
 
 impl Member {
-    fn start(lab: &Lab, roots: &[SocketAddr], kind: &Kind) -> Self {
-        let text = member_text(lab, ("127.0.0.1:0", "127.0.0.1:0"), roots, kind);
+    fn start(
+        lab: &Lab,
+        roots: &[SocketAddr],
+        kind: &Kind,
+        (listen, before): (SocketAddr, Vec<String>),
+    ) -> Self {
+        let text = member_text(lab, listen, roots, kind);
         let Kind { name, .. } = kind;
-        let daemon = Daemon::start(&lab.write(&format!("{name}.toml"), text));
+        let daemon = start(&before, &lab.write(&format!("{name}.toml"), text));
         let port = daemon.listens("mesh");
         let store = lab.path(&format!("{name}.store"));
-        Self { daemon, name: name.clone(), port, store, settled: Cell::default() }
+        Self { daemon, name: name.clone(), port, store, before, settled: Cell::default() }
     }
 
     /// The blocks stored so far, as numbers in the movie.
@@ -234,9 +274,16 @@ impl Member {
         })
     }
 
-    /// Bytes that it has sent to those who dialled it and are still there.
+    /// Bytes that it has sent to those who dialled it and are still there, as the kernel counts
+    /// them.
     pub(crate) fn sent(&self) -> u64 {
-        sent_from(self.port)
+        let filter = format!("src {}", self.port);
+        let ss = ["ss", "-tnHi", "state", "established", &filter];
+        let words: Vec<&str> = self.before.iter().map(String::as_str).chain(ss).collect();
+        let output = Command::new(words[0]).args(&words[1..]).output().expect("ss runs");
+        let text = String::from_utf8(output.stdout).expect("ss writes text");
+        let counts = text.split_whitespace().filter_map(|word| word.strip_prefix("bytes_acked:"));
+        counts.map(|bytes| bytes.parse::<u64>().expect("a number")).sum()
     }
 }
 
@@ -251,7 +298,7 @@ fn newest(daemon: &Daemon, what: &str) -> u64 {
     eventually(AT_LAST, what, || newest_of(daemon, what))
 }
 
-fn member_text(lab: &Lab, (mesh, http): (&str, &str), roots: &[SocketAddr], kind: &Kind) -> String {
+fn member_text(lab: &Lab, listen: SocketAddr, roots: &[SocketAddr], kind: &Kind) -> String {
     let Kind { role, name, slots } = kind;
     let roots: Vec<_> = roots.iter().map(ToString::to_string).collect();
     let port = lab.callback_port;
@@ -260,17 +307,7 @@ fn member_text(lab: &Lab, (mesh, http): (&str, &str), roots: &[SocketAddr], kind
         _ => format!("[store]\ndirectory = \"{name}.store\"\nkeep_blocks = 0\n"),
     };
     format!(
-        "role = \"{role}\"\n{own}[mesh]\nlisten = \"{mesh}\"\nslots = {slots}\nroots = {roots:?}\n\
-         [http]\nlisten = \"{http}\"\n[control]\nsocket = \"{name}.sock\"\n"
+        "role = \"{role}\"\n{own}[mesh]\nlisten = \"{listen}\"\nslots = {slots}\nroots = {roots:?}\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n[control]\nsocket = \"{name}.sock\"\n"
     )
-}
-
-/// Bytes that went out over the connections that others made to this port, as the kernel counts
-/// them.
-fn sent_from(port: SocketAddr) -> u64 {
-    let filter = format!("src {port}");
-    let output = Command::new("ss").args(["-tnHi", "state", "established", &filter]).output();
-    let text = String::from_utf8(output.expect("ss runs").stdout).expect("ss writes text");
-    let words = text.split_whitespace().filter_map(|word| word.strip_prefix("bytes_acked:"));
-    words.map(|bytes| bytes.parse::<u64>().expect("a number")).sum()
 }

@@ -4,7 +4,9 @@
 pub(crate) mod daemon;
 pub(crate) mod http;
 pub(crate) mod lab;
+pub(crate) mod link;
 pub(crate) mod mesh;
+pub(crate) mod namespaces;
 pub(crate) mod original_client;
 pub(crate) mod original_server;
 pub(crate) mod peer;

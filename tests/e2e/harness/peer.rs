@@ -84,7 +84,7 @@ impl Peer {
     }
 
     fn read(&mut self) -> Option<()> {
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = [0; 16 << 10];
         let count = self.stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
         self.inbox.extend_from_slice(&buffer[..count]);
         Some(())
