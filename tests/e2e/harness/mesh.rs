@@ -20,6 +20,8 @@ pub(crate) const LEAD: Duration = Duration::from_secs(6);
 const PORT: u16 = 6061;
 /// More blocks than any test shows, so that a stored block tells its number.
 const BLOCKS: usize = 150;
+/// A block that is so few after another is later, not from the movie's showing before.
+const LATER: usize = BLOCKS / 3;
 /// How a block that a member did not have in time is told.
 const MISSED: &str = "was not complete in time";
 /// Many processes start on a busy machine.
@@ -266,11 +268,17 @@ impl Member {
         assert!(follows, "{}: a block is missing in {:?}", self.name, &stored[from..]);
     }
 
-    /// Waits until it has stored a block of this number; what it has stored by then.
+    /// Waits until it has stored a block of this number or a later one; what it has stored by then.
     pub(crate) fn wait_stored(&self, movie: &Movie, seq: u64) -> Vec<usize> {
-        let index = movie.index_at(seq);
-        eventually(AT_LAST, &format!("block {seq} ({index}) in {}", self.store.display()), || {
-            Some(self.stored(movie)).filter(|stored| stored.contains(&index))
+        let late = |index: &usize| {
+            let after = movie.blocks.len() + index - movie.index_at(seq);
+            after % movie.blocks.len() < LATER
+        };
+        // The store is not read again and again while nothing can be there.
+        let aired = || (movie.seq_on_air() > seq).then_some(());
+        eventually(AT_LAST, &format!("the end of block {seq}"), aired);
+        eventually(AT_LAST, &format!("block {seq} in {}", self.store.display()), || {
+            Some(self.stored(movie)).filter(|stored| stored.iter().any(late))
         })
     }
 

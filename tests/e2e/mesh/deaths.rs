@@ -50,7 +50,7 @@ fn nobody_misses_a_block_when_an_inner_node_falls_silent() {
 
 #[test]
 fn a_node_that_stops_hands_its_children_over_and_nobody_is_late() {
-    let mut mesh = Mesh::start(Layout::default());
+    let mut mesh = Mesh::start(Layout { relays: 0, clients: 7, ..Layout::default() });
     let mut inner = mesh.take_innermost();
     let marks: Vec<_> = mesh.members().map(|member| member.daemon.mark()).collect();
     inner.daemon.stop();
