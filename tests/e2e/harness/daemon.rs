@@ -159,6 +159,15 @@ impl Daemon {
         Duration::from_millis(ticks * 10)
     }
 
+    /// How long it was ready to run while others had the processors; nothing where the kernel does
+    /// not count that.
+    pub(crate) fn waited(&self) -> Duration {
+        let path = format!("/proc/{}/schedstat", self.pid());
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let nanos = text.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
+        Duration::from_nanos(nanos.unwrap_or(0))
+    }
+
     /// Descriptors that it has open.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()

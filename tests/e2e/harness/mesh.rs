@@ -6,13 +6,13 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::daemon::Daemon;
-use super::eventually;
 use super::lab::{Lab, Movie, address};
 use super::namespaces::Host;
 use super::setup::Server;
+use super::{eventually, skip};
 
 /// How long before its air time a block enters the mesh.
 pub(crate) const LEAD: Duration = Duration::from_secs(6);
@@ -22,6 +22,8 @@ const PORT: u16 = 6061;
 const BLOCKS: usize = 150;
 /// A block that is so few after another is later, not from the movie's showing before.
 const LATER: usize = BLOCKS / 3;
+/// A node that is not given more of the time than this by its machine may be late.
+const STARVED: f64 = 0.15;
 /// How a block that a member did not have in time is told.
 const MISSED: &str = "was not complete in time";
 /// Many processes start on a busy machine.
@@ -154,29 +156,40 @@ impl Mesh {
     /// misses after that it does not miss because it came late.
     pub(crate) fn settle(&self) {
         for member in self.members() {
-            member.daemon.wait_after(0, "a place", |text| text.ends_with("gave us a place"));
+            eventually(AT_LAST, &format!("a place for {}", member.name), || {
+                let places = member.daemon.texts(|text| text.ends_with("gave us a place"));
+                (!places.is_empty()).then_some(())
+            });
         }
         let newest = newest(&self.server, "is ready");
         for member in self.members() {
             eventually(AT_LAST, &format!("block {newest} at {}", member.name), || {
                 (newest_of(&member.daemon, "is complete") >= Some(newest)).then_some(())
             });
-            member.settled.set((member.daemon.mark(), newest));
+            let (mark, waited) = (member.daemon.mark(), member.daemon.waited());
+            let at = Some(Instant::now());
+            member.settled.set(Settled { mark, seq: newest, at, waited });
         }
     }
 
     /// Waits until each client has stored the blocks that are in the mesh now and some that enter
-    /// it after, and looks whether all are there.
-    pub(crate) fn assert_nothing_missed(&self) {
+    /// it after, and looks whether all are there. Whether the machine gave the nodes the time to be
+    /// judged by: what is late because they did not run says nothing.
+    pub(crate) fn assert_nothing_missed(&self) -> bool {
         let time = LEAD + Duration::from_secs(2);
         let blocks = time.as_millis() / self.layout.lasts.as_millis();
         let until = self.movie.seq_on_air() + blocks as u64;
-        for client in &self.clients {
-            client.assert_stored(&self.movie, until);
+        let stored = self.clients.iter().filter_map(|c| c.gap(&self.movie, until));
+        let missed = self.members().filter_map(Member::missed);
+        let faults: Vec<String> = stored.chain(missed).collect();
+        let starved = self.members().map(Member::starved).fold(0.0, f64::max);
+        if !faults.is_empty() && starved > STARVED {
+            let part = starved * 100.0;
+            skip(&format!("a node waited for a processor {part:.0} % of the time"));
+            return false;
         }
-        for member in self.members() {
-            member.assert_nothing_missed();
-        }
+        assert!(faults.is_empty(), "{faults:#?} (waited for a processor: {starved:.2})");
+        starved <= STARVED
     }
 
     /// The relay or client that sends most to others, taken out of the mesh.
@@ -216,6 +229,18 @@ fn start(before: &[String], file: &Path) -> Daemon {
     Daemon::start_by(&before, file)
 }
 
+/// What is known of a member at [`Mesh::settle`].
+#[derive(Clone, Copy, Default)]
+struct Settled {
+    /// Lines of its log.
+    mark: usize,
+    /// The block from which on it has all.
+    seq: u64,
+    at: Option<Instant>,
+    /// How long it had been ready to run while others ran.
+    waited: Duration,
+}
+
 /// A relay, or a client with a store.
 pub(crate) struct Member {
     pub(crate) daemon: Daemon,
@@ -225,8 +250,7 @@ pub(crate) struct Member {
     store: PathBuf,
     /// What a command that is to see its sockets runs behind.
     before: Vec<String>,
-    /// Lines of its log, and the block from which on it has all, at [`Mesh::settle`].
-    settled: Cell<(usize, u64)>,
+    settled: Cell<Settled>,
 }
 
 impl Member {
@@ -254,18 +278,30 @@ impl Member {
         names.iter().map(|path| movie.index_of(&fs::read(path).unwrap())).collect()
     }
 
-    fn assert_nothing_missed(&self) {
-        let missed = self.daemon.texts_after(self.settled.get().0, |text| text.contains(MISSED));
-        assert!(missed.is_empty(), "{}: {missed:?}", self.name);
+    /// What it says that it missed.
+    fn missed(&self) -> Option<String> {
+        let missed = self.daemon.texts_after(self.settled.get().mark, |t| t.contains(MISSED));
+        (!missed.is_empty()).then(|| format!("{}: {missed:?}", self.name))
     }
 
-    fn assert_stored(&self, movie: &Movie, until: u64) {
+    /// What is missing in its store.
+    fn gap(&self, movie: &Movie, until: u64) -> Option<String> {
         let stored = self.wait_stored(movie, until);
-        let first = movie.index_at(self.settled.get().1);
+        let first = movie.index_at(self.settled.get().seq);
         let from = stored.iter().position(|index| *index == first);
-        let from = from.unwrap_or_else(|| panic!("{}: no {first} in {stored:?}", self.name));
-        let follows = stored[from..].windows(2).all(|w| movie.after(w[0]) == w[1]);
-        assert!(follows, "{}: a block is missing in {:?}", self.name, &stored[from..]);
+        let Some(from) = from else {
+            return Some(format!("{}: no {first} in {stored:?}", self.name));
+        };
+        let stored = &stored[from..];
+        let follows = stored.windows(2).all(|w| movie.after(w[0]) == w[1]);
+        (!follows).then(|| format!("{}: a block is missing in {stored:?}", self.name))
+    }
+
+    /// Which part of the time since [`Mesh::settle`] it was ready to run and others ran.
+    fn starved(&self) -> f64 {
+        let Settled { at, waited, .. } = self.settled.get();
+        let waited = self.daemon.waited().saturating_sub(waited);
+        at.map_or(0.0, |at| waited.as_secs_f64() / at.elapsed().as_secs_f64())
     }
 
     /// Waits until it has stored a block of this number or a later one; what it has stored by then.
@@ -315,7 +351,8 @@ fn member_text(lab: &Lab, listen: SocketAddr, roots: &[SocketAddr], kind: &Kind)
         _ => format!("[store]\ndirectory = \"{name}.store\"\nkeep_blocks = 0\n"),
     };
     format!(
-        "role = \"{role}\"\n{own}[mesh]\nlisten = \"{listen}\"\nslots = {slots}\nroots = {roots:?}\n\
+        "role = \"{role}\"\n{own}\
+         [mesh]\nlisten = \"{listen}\"\nslots = {slots}\nroots = {roots:?}\n\
          [http]\nlisten = \"127.0.0.1:0\"\n[control]\nsocket = \"{name}.sock\"\n"
     )
 }

@@ -1,5 +1,5 @@
-//! The world around the daemon. But for the frames of `peer` it never uses the daemon's own library,
-//! so that an error there cannot hide itself here.
+//! The world around the daemon. But for the frames of `peer` it never uses the daemon's own
+//! library, so that an error there cannot hide itself here.
 
 pub(crate) mod daemon;
 pub(crate) mod http;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use vidstreamd::mesh::wire::{
-    Beat, Block, Hello, Join, Message, NodeId, Parsed, Place, Stripes, Subscribe, parse,
+    Beat, Hello, Join, Message, NodeId, Parsed, Place, Stripes, Subscribe, parse,
 };
 
 use super::SOON;
@@ -57,12 +57,6 @@ impl Peer {
     pub(crate) fn beat(&mut self) -> bool {
         let beat = Beat { newest: 0, late: Stripes::EMPTY, paths: Vec::new() };
         self.stream.write_all(&Message::Beat(beat).emit()).is_ok()
-    }
-
-    /// A head and the bytes that it announces.
-    pub(crate) fn send(&mut self, head: &Block, bytes: &[u8]) -> bool {
-        let frame = [&Message::Block(head.clone()).emit(), bytes].concat();
-        self.stream.write_all(&frame).is_ok()
     }
 
     /// The next message, and the bytes behind it when it is a head. None when the link is over.
