@@ -202,6 +202,11 @@ impl Movie {
         (index + 1) % self.blocks.len()
     }
 
+    /// Which block has this number when this movie is alone in its playlist.
+    pub(crate) fn index_at(&self, seq: u64) -> usize {
+        (seq % self.blocks.len() as u64) as usize
+    }
+
     /// Checks that a block comes right after another. When the machine stood still meanwhile, the
     /// channel did right to follow the clock.
     pub(crate) fn assert_follows(&self, last: usize, next: usize) {
@@ -211,7 +216,7 @@ impl Movie {
 
     /// Which block is on the air when this movie is alone in its playlist, by this machine's clock.
     pub(crate) fn on_air(&self) -> usize {
-        self.seq_on_air() as usize % self.blocks.len()
+        self.index_at(self.seq_on_air())
     }
 
     /// The number of the block on the air.
