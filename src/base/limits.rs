@@ -259,6 +259,8 @@ pub const MESH_ASK_PATIENCE: Duration = Duration::from_secs(2);
 pub const MESH_ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Time for the answer to a request for missing bytes.
 pub const MESH_PULL_PATIENCE: Duration = Duration::from_millis(750);
+/// How much of a block's time a member that has shown none needs to get the next one.
+pub const MESH_BEGIN_MIN: Duration = Duration::from_secs(1);
 /// Between two reports of a member.
 pub const MESH_REPORT_EVERY: Duration = Duration::from_secs(5);
 /// A member's first and longest wait before it asks a root again.

@@ -202,6 +202,9 @@ impl Host {
                 self.timers(net);
             }
         }
+        if self.wake_at < end {
+            self.wake_at = u64::MAX;
+        }
         self.rest(net);
     }
 
@@ -225,7 +228,7 @@ impl Host {
         }
         let timer = self.cx.wheel.next().map_or(u64::MAX, |at| at.0);
         let next = timer.min(self.line.done_at());
-        if next != u64::MAX && (next < self.wake_at || self.wake_at <= self.now()) {
+        if next < self.wake_at {
             net.calendar.wake(next, self.id);
             self.wake_at = next;
         }
@@ -495,12 +498,11 @@ impl Host {
     }
 
     fn hash(&mut self, net: &mut Net, span: Span) {
-        let lies = self.lies;
         let Some(bytes) = self.bytes(span.blob) else { return };
         let wrong = bytes.is_wrong(span);
         let (seq, len) = (bytes.seq.unwrap_or(0), bytes.len);
         let mut rng = Rng::new(seq ^ span.from.rotate_left(20) ^ span.len.rotate_left(42));
-        let mut hash = [u8::from(wrong && !lies); 32];
+        let mut hash = [u8::from(wrong); 32];
         for word in hash[8..].chunks_mut(8) {
             word.copy_from_slice(&rng.next_u64().to_le_bytes());
         }
@@ -730,18 +732,24 @@ impl Host {
                 net.status[self.id as usize].begun = true;
                 self.log.next = Some(block.seq + 1);
                 net.tally.blocks += 1;
+                self.remember(net, now, format!("block {}", block.seq));
                 self.keep(block.blob);
             }
             Event::Missed { seq } => {
                 net.tally.missed += 1;
-                net.fault(now, self.id, &format!("misses block {seq}"));
+                let memory = self.log.events.iter().fold(String::new(), |all, e| all + "\n  " + e);
+                net.fault(now, self.id, &format!("misses block {seq}{memory}"));
                 self.log.next = Some(seq + 1);
             }
             Event::Joined { .. } => {
+                self.remember(net, now, "joined".to_owned());
                 self.log.placed.get_or_insert(now);
                 self.log.full = None;
             }
-            Event::Full { reason, .. } => self.log.full = Some(reason),
+            Event::Full { reason, .. } => {
+                self.remember(net, now, reason.clone());
+                self.log.full = Some(reason);
+            }
             Event::Left => self.log.left = true,
             Event::Nonsense { why, .. } if !self.lies => {
                 self.remember(net, now, format!("nonsense: {why}"));

@@ -20,6 +20,7 @@ pub struct Survey {
     pub cycles: u64,
     /// Places without a parent, summed over all looks.
     pub orphans: u64,
+    unserved: usize,
     /// By host: what it had sent when measuring began.
     base: Vec<(u64, u64)>,
 }
@@ -211,6 +212,24 @@ impl World {
             self.net.holes.extend(open.map(|watch| now - watch.due));
         }
         self.hosts = hosts;
+    }
+
+    /// Everybody leaves, the root last; whoever does not, or leaves something behind, is a fault.
+    pub fn end(&mut self) {
+        self.survey.unserved = self.unserved(8 * SECOND);
+        for host in self.alive.clone().into_iter().rev() {
+            self.leave(host);
+        }
+        self.run(self.now + 5 * SECOND);
+        if let Some(host) = self.alive.first().copied() {
+            self.net.fault(self.now, host, "does not leave");
+        }
+        self.leave(0);
+    }
+
+    /// Members that had no block when the end came.
+    pub fn unserved_at_end(&self) -> usize {
+        self.survey.unserved
     }
 
     /// What the hosts of the first faults remember.

@@ -28,7 +28,9 @@ use line::Line;
 use measure::Survey;
 use net::{Net, Reach, State, Status};
 
-pub use net::{MS, SECOND, Tally};
+pub use net::{MS, SECOND};
+
+use net::Tally;
 
 /// What a world is made of; times in nanoseconds.
 #[derive(Clone, Debug)]

@@ -122,7 +122,7 @@ impl Scenario {
             return outcome;
         }
         let missed = world.net.fault_count;
-        self.end(&mut world);
+        world.end();
         let faults = world.net.faults.iter().cloned().collect();
         Outcome { faults, missed: outcome.missed + world.net.fault_count - missed, ..outcome }
     }
@@ -211,20 +211,6 @@ impl Scenario {
                 world.start_root();
             }
         }
-    }
-
-    /// Everybody leaves, the root last.
-    fn end(&self, world: &mut World) {
-        let all: Vec<u32> = world.alive().to_vec();
-        for host in all.into_iter().rev() {
-            world.leave(host);
-        }
-        world.run(world.now + 5 * SECOND);
-        if !world.alive().is_empty() {
-            let host = world.alive()[0];
-            world.net.fault(world.now, host, "does not leave");
-        }
-        world.leave(0);
     }
 
     fn outcome(&self, world: &mut World, deaths: u64, parents_changed: f64) -> Outcome {
