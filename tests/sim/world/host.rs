@@ -118,8 +118,9 @@ pub struct Log {
     pub next: Option<u64>,
     pub full: Option<String>,
     pub left: bool,
-    /// Bytes that it sent.
+    /// Bytes that it sent, and of these, bytes of blocks in its slots.
     pub sent: u64,
+    pub pushed: u64,
     /// By stripe: the newest block that is complete, and how long after its entry it was.
     pub done: [(u64, u64); 16],
     pub watches: Vec<Watch>,
@@ -567,6 +568,7 @@ impl Host {
         self.log.sent += head.len() as u64 + length;
         net.tally.control += head.len() as u64;
         net.tally.body += length;
+        self.log.pushed += length;
         let Some(socket) = self.socket(conn).filter(|socket| !socket.wanted.is_empty()) else {
             return;
         };
@@ -574,10 +576,12 @@ impl Host {
             return;
         }
         let what = seq_and_stripe(head);
-        let asked = socket.wanted.iter().find(|(seq, stripe, _)| Some((*seq, *stripe)) == what);
+        let mut asked = socket.wanted.iter();
+        let asked = asked.find(|(seq, stripe, _)| Some((*seq, *stripe)) == what).copied();
         if let Some((_, _, begun)) = asked {
-            let sum = if *begun { &mut net.tally.pulled } else { &mut net.tally.caught_up };
+            let sum = if begun { &mut net.tally.pulled } else { &mut net.tally.caught_up };
             *sum += length;
+            self.log.pushed -= length;
             net.tally.rescued += if root { length } else { 0 };
         }
     }

@@ -23,6 +23,7 @@ pub struct Survey {
     unserved: usize,
     /// By host: what it had sent when measuring began.
     base: Vec<(u64, u64)>,
+    root_base: u64,
 }
 
 /// How evenly something is spread.
@@ -156,6 +157,7 @@ impl World {
     pub fn begin_measuring(&mut self) {
         let now = self.now;
         let sent = |host: &Option<Box<super::Host>>| host.as_ref().map_or(0, |h| h.log.sent);
+        self.survey.root_base = self.host(0).map_or(0, |root| root.log.pushed);
         self.survey.base = self.hosts.iter().map(|host| (now, sent(host))).collect();
         self.survey.depth_max = 0;
         self.survey.moves = 0;
@@ -182,10 +184,10 @@ impl World {
     /// Copies of the channel that the root has sent since measuring began.
     pub fn root_copies(&self) -> f64 {
         let Some(Some(root)) = self.hosts.first() else { return 0.0 };
-        let (since, sent) = self.survey.base.first().copied().unwrap_or((SECOND, 0));
+        let since = self.survey.base.first().map_or(SECOND, |(since, _)| *since);
         let channel = self.settings.block_bytes as f64 * (self.now - since) as f64
             / self.settings.lasts as f64;
-        root.log.sent.saturating_sub(sent) as f64 / channel.max(1.0)
+        root.log.pushed.saturating_sub(self.survey.root_base) as f64 / channel.max(1.0)
     }
 
     /// Members that a root took in some time ago and that have still got no block.
