@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 
 use world::scenario::{Fault, Outcome, Scenario};
-use world::{MS, SECOND};
+use world::SECOND;
 
 const HELP: &str = "\
 Plays a mesh in virtual time and tells what its members got.
@@ -196,6 +196,8 @@ fn print_outcome(outcome: &Outcome, json: bool, seconds: f64) {
         "control_share": outcome.control_share,
         "root_copies": outcome.root_copies,
         "parents_changed": outcome.parents_changed,
+        "astray": outcome.astray.1,
+        "astray_before": outcome.astray.0,
         "letters": outcome.letters,
         "timers": outcome.timers,
         "seconds": seconds,

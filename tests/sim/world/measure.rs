@@ -21,6 +21,7 @@ pub struct Survey {
     /// Places without a parent, summed over all looks.
     pub orphans: u64,
     unserved: usize,
+    pub astray: f64,
     /// By host: what it had sent when measuring began.
     base: Vec<(u64, u64)>,
     root_base: u64,
@@ -153,6 +154,29 @@ impl World {
         changed as f64 / (all as f64).max(1.0)
     }
 
+    /// The share of places in which a member is fed by another than the plan says, and one of them:
+    /// member, stripe, its parent and the planned one.
+    pub fn astray(&self) -> (f64, Option<(u32, usize, u32, u32)>) {
+        let Some(Some(root)) = self.hosts.first() else { return (0.0, None) };
+        let (mut astray, mut all, mut first) = (0_u64, 0_u64, None);
+        for host in &self.alive {
+            let life = self.net.status[*host as usize].life;
+            let Some(place) = root.mesh.why(super::node_id(*host, life)) else { continue };
+            let actual = self.parents_of(*host as usize);
+            for source in &place.sources {
+                let planned = source.parent.map_or(NOBODY, |node| host_of(node) as u32);
+                for s in source.stripes.iter() {
+                    all += 1;
+                    if actual[s] != planned {
+                        astray += 1;
+                        first = first.or(Some((*host, s, actual[s], planned)));
+                    }
+                }
+            }
+        }
+        (astray as f64 / (all as f64).max(1.0), first)
+    }
+
     /// From now on it counts.
     pub fn begin_measuring(&mut self) {
         let now = self.now;
@@ -209,6 +233,7 @@ impl World {
         let hosts = core::mem::take(&mut self.hosts);
         for host in hosts.iter().flatten() {
             self.count_missing(host);
+            self.count_slots(host);
             let now = self.now;
             let open = host.log.watches.iter().filter(|watch| watch.due + 2 * SECOND < now);
             self.net.holes.extend(open.map(|watch| now - watch.due));

@@ -218,6 +218,7 @@ impl World {
     fn bury(&mut self, dead: &Host) {
         self.alive.retain(|host| *host != dead.id);
         self.count_missing(dead);
+        self.count_slots(dead);
         self.past = sum(self.past, dead.mesh.stats());
         self.trace = (self.trace.rotate_left(9) ^ dead.log.trace).wrapping_mul(0x2545_f491_4f6c_dd1d);
     }
@@ -232,6 +233,14 @@ impl World {
             self.net.tally.missed += missing;
             let what = format!("{missing} blocks from {next} on never came");
             self.net.fault(self.now, host.id, &what);
+        }
+    }
+
+    /// The machine's own count of the most children that it ever had at one instant.
+    fn count_slots(&mut self, host: &Host) {
+        if host.mesh.stats().children_most > host.slots as u64 {
+            self.net.tally.slots_exceeded += 1;
+            self.net.fault(self.now, host.id, "had more children than slots");
         }
     }
 

@@ -106,6 +106,8 @@ pub struct Outcome {
     pub root_copies: f64,
     /// The share of parents that a fault has changed in the end.
     pub parents_changed: f64,
+    /// The share of places that were not as planned when measuring began, and at the end.
+    pub astray: (f64, f64),
     pub letters: u64,
     pub timers: u64,
     pub trace: u64,
@@ -149,6 +151,7 @@ impl Scenario {
         }
         self.pass(&mut world, &mut rng, self.warm, &mut 0);
         world.begin_measuring();
+        world.survey.astray = world.astray().0;
         let (mut deaths, mut changed) = (0, 0.0);
         if let Some((after, fault)) = self.fault {
             self.pass(&mut world, &mut rng, after, &mut deaths);
@@ -251,6 +254,7 @@ impl Scenario {
             control_share: tally.control as f64 / (body + tally.control as f64),
             root_copies: world.root_copies(),
             parents_changed,
+            astray: (world.survey.astray, world.astray().0),
             letters: tally.letters,
             timers: tally.timers,
             trace: world.trace(),
