@@ -170,6 +170,7 @@ fn place(load: Load, root: SocketAddr) -> Place {
         epoch: EPOCH,
         lead: LEAD,
         newest: 0,
+        oldest: 0,
         from: 1,
         ticket: TICKET,
         peers: vec![Peer { node: ROOT, address: root }],

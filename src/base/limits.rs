@@ -276,8 +276,12 @@ pub const MESH_LIARS_MAX: usize = 16;
 pub const MESH_ASK_PATIENCE: Duration = Duration::from_secs(2);
 /// After which everybody who refused a stripe may be asked again.
 pub const MESH_ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often the wait before a planned parent is asked again is doubled.
+pub const MESH_AGAIN_MAX: u32 = 4;
 /// Time for the answer to a request for missing bytes.
 pub const MESH_PULL_PATIENCE: Duration = Duration::from_millis(750);
+/// How much of a block's time a member that has shown none needs to get the next one.
+pub const MESH_BEGIN_MIN: Duration = Duration::from_secs(1);
 /// Between two reports of a member.
 pub const MESH_REPORT_EVERY: Duration = Duration::from_secs(5);
 /// A member's first and longest wait before it asks a root again.

@@ -323,7 +323,14 @@ impl Hub {
         self.feed.pump_all(cx, &mut self.links, &self.store);
     }
 
-    /// A sign of life.
+    /// A sign of life when nothing else is to be told: the ways are those of the last beat.
+    pub(super) fn pulse(&mut self, cx: &mut Cx, conn: Conn) {
+        let late = self.late & self.feed.stripes_of(conn);
+        let newest = self.store.newest().unwrap_or(0);
+        self.links.say(cx, conn, &Message::Beat(Beat { newest, late, paths: Vec::new() }));
+    }
+
+    /// What comes which way, and what is late.
     pub(super) fn beat(&mut self, cx: &mut Cx, conn: Conn) {
         let stripes = self.feed.stripes_of(conn);
         let mut paths: Vec<Path> = Vec::new();

@@ -426,7 +426,7 @@ impl Member {
 
     pub(super) fn timeout(&mut self, cx: &mut Cx, conn: Conn) {
         match self.hub.links.timer(cx, conn) {
-            Pulse::Beat => self.hub.beat(cx, conn),
+            Pulse::Beat => self.hub.pulse(cx, conn),
             Pulse::Lost => {
                 self.hub.drop_link(cx, conn, End::Reset);
                 self.lost(cx, conn, SILENT);

@@ -114,7 +114,7 @@ impl Root {
 
     pub(super) fn timeout(&mut self, cx: &mut Cx, conn: Conn) {
         match self.hub.links.timer(cx, conn) {
-            Pulse::Beat => self.hub.beat(cx, conn),
+            Pulse::Beat => self.hub.pulse(cx, conn),
             Pulse::Lost => {
                 self.hub.drop_link(cx, conn, End::Reset);
                 self.realm.lost(cx, &mut self.hub, conn);

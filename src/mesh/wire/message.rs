@@ -250,7 +250,7 @@ pub struct Beat {
     pub newest: u64,
     /// Stripes that are late with the sender; it looks after that.
     pub late: Stripes,
-    /// Where its stripes come from.
+    /// Where its stripes come from; none when that is as it was.
     pub paths: Vec<Path>,
 }
 

@@ -109,7 +109,7 @@ pub(crate) fn placed_hello(node: NodeId, place: &Place) -> Hello {
 pub(crate) fn join(root: SocketAddr, node: NodeId, (port, slots): (u16, u16)) -> (Peer, Place) {
     let mut control = Peer::dial(root, &hello(node));
     let (forwards, held) = (Stripes::EMPTY, Vec::new());
-    control.say(&Message::Join(Join { port, slots, newest: None, forwards, held }));
+    control.say(&Message::Join(Join { port, slots, newest: None, forwards, held, part: false }));
     let place = control.wait(|message| match message {
         Message::Place(place) => Some(place.clone()),
         Message::Wait(denial) | Message::Full(denial) => panic!("not taken in: {denial:?}"),

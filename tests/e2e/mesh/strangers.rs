@@ -108,7 +108,7 @@ fn what_is_no_frame_is_closed_at_once() {
 
 fn a_join() -> Vec<u8> {
     let (forwards, held) = (Stripes::EMPTY, Vec::new());
-    Message::Join(Join { port: 0, slots: 0, newest: None, forwards, held }).emit()
+    Message::Join(Join { port: 0, slots: 0, newest: None, forwards, held, part: false }).emit()
 }
 
 #[test]
