@@ -211,8 +211,9 @@ pub const MESH_REASON_BYTES_MAX: usize = 255;
 pub const MESH_YOUNG_MAX: Duration = Duration::from_secs(10);
 /// Between two rounds that even out what the members send.
 pub const MESH_BALANCE_EVERY: Duration = Duration::from_secs(30);
-/// How long a root that came back waits for the parents that its members name.
-pub const MESH_SETTLE_MAX: Duration = Duration::from_secs(3);
+/// How long a root that came back waits for the parents that its members name: they ask again with
+/// waits that double, so that some come 4 s after it.
+pub const MESH_SETTLE_MAX: Duration = Duration::from_secs(6);
 /// Children that say within this that they lost one parent are believed.
 pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
 /// Time for both ends of a new link to say who they are.
@@ -276,6 +277,8 @@ pub const MESH_LIARS_MAX: usize = 16;
 pub const MESH_ASK_PATIENCE: Duration = Duration::from_secs(2);
 /// After which everybody who refused a stripe may be asked again.
 pub const MESH_ASK_AGAIN: Duration = Duration::from_secs(1);
+/// The shortest wait before somebody is asked again who did not have it, or had no slot.
+pub const MESH_AGAIN_MIN: Duration = Duration::from_millis(200);
 /// How often the wait before a planned parent is asked again is doubled.
 pub const MESH_AGAIN_MAX: u32 = 4;
 /// Time for the answer to a request for missing bytes.

@@ -172,7 +172,7 @@ fn churned(seed: u64) -> Vec<Case> {
 
 fn struck(seed: u64, fault: Fault) -> Scenario {
     let mut scenario = Scenario::new(seed, 1_000);
-    scenario.time = MINUTE;
+    scenario.time = 2 * MINUTE;
     scenario.fault = Some((20 * SECOND + SECOND / 20, fault));
     scenario
 }

@@ -298,6 +298,10 @@ impl Member {
             if intake.asked.is_some_and(|asked| asked.node == node) {
                 intake.asked = None;
                 intake.tried.push(node);
+                if intake.planned == Some(node) && intake.parent.is_none() {
+                    // It may not have heard of the plan yet.
+                    intake.again_at = cx.now.mono.after(limits::MESH_AGAIN_MIN);
+                }
             } else if intake.parent == Some(node) {
                 intake.parent = None;
                 intake.tried.push(node);
@@ -506,6 +510,10 @@ impl Member {
             }
             if intake.parent.is_none() && intake.asked.is_none() {
                 orphans.add(s);
+                if now >= intake.again_at {
+                    intake.tried.retain(|node| Some(*node) != intake.planned);
+                    intake.again_at = now.after(limits::MESH_ASK_AGAIN);
+                }
                 if now > intake.tried_at && intake.tried_at > Mono::default() {
                     intake.tried.clear();
                 }

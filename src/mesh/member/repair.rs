@@ -200,10 +200,19 @@ impl Member {
             self.hub.drop_link(cx, conn, End::Reset);
             self.lost(cx, conn, "stopped in the middle of a stripe");
         }
+        // Whoever was asked did not have it either: it may have it by now.
+        let idle = self.pulls.iter().filter(|(_, pull)| pull.to.is_none() && pull.turn > 0);
+        let again: Vec<(u64, usize)> = idle.map(|(what, _)| *what).collect();
         self.judge_parents(cx, &missing);
         self.set_late(cx, late);
         missing.retain(|(_, s)| !self.is_excused(cx.now.mono, *s));
         missing.extend(self.unknown_blocks(cx.now.mono));
+        for (seq, s) in again.into_iter().filter(|what| !missing.contains(what)) {
+            let part = self.hub.store.get(seq).and_then(|held| held.parts.get(s));
+            if part.is_none_or(|part| !part.is_full() && part.writer.is_none()) {
+                self.pull(cx, seq, s);
+            }
+        }
         for (seq, s) in missing {
             self.count_late(seq);
             self.pull(cx, seq, s);
@@ -351,7 +360,12 @@ impl Member {
         let pull = self.pulls.entry((seq, s)).or_default();
         let rounds = u32::try_from(pull.turn / candidates.len()).unwrap_or(u32::MAX).clamp(1, 8);
         let asked = pull.turn > 0;
-        if asked && now.since(pull.since) < limits::MESH_PULL_PATIENCE * rounds {
+        let patience = if pull.to.is_some() {
+            limits::MESH_PULL_PATIENCE
+        } else {
+            limits::MESH_AGAIN_MIN
+        };
+        if asked && now.since(pull.since) < patience * rounds {
             return;
         }
         self.pull_from(cx, (seq, s), &candidates);

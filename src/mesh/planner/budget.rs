@@ -150,8 +150,8 @@ impl Planner {
         let needed = self.theta();
         if needed > self.budget.theta || also_lower && needed < self.budget.theta {
             self.budget.theta = needed;
-            let all: Vec<_> = self.index.everybody.level(0).to_vec();
-            self.record.dirty.extend(all);
+            let everybody = self.index.everybody.level(0);
+            self.record.dirty.extend(everybody.iter().map(|x| (*x, Stripes::EMPTY)));
             self.flush();
         }
     }

@@ -53,8 +53,8 @@ impl Index {
 pub(super) struct Record {
     /// The parent that a stripe of a member had before, each time it changed.
     changes: Vec<(Key, usize, Option<Key>)>,
-    /// Nodes whose shelves may be wrong.
-    pub(super) dirty: Vec<Key>,
+    /// Nodes whose shelves may be wrong, in these stripes.
+    pub(super) dirty: Vec<(Key, Stripes)>,
     /// Heirs that may not hold any longer.
     pub(super) doubts: Vec<(Key, usize)>,
     /// Members whose place reads differently now.
@@ -158,8 +158,8 @@ impl Planner {
     }
 
     fn mark(&mut self, p: Key, x: Key, s: usize) {
-        self.record.dirty.push(p);
-        self.record.dirty.push(x);
+        self.record.dirty.push((p, Stripes::one(s)));
+        self.record.dirty.push((x, Stripes::one(s)));
         let all = self.all;
         self.record.doubts.extend(all.iter().map(|t| (x, t)));
         // The grandparent of x's children in this stripe is another now.
@@ -180,7 +180,7 @@ impl Planner {
             node.depths[s] = depth;
             node.tops[s] = top;
             stack.extend(node.links.iter().filter(|l| l.stripes.has(s)).map(|l| l.child));
-            self.record.dirty.push(x);
+            self.record.dirty.push((x, Stripes::one(s)));
             self.doubt_heirs_named(x, s);
         }
     }
@@ -193,19 +193,19 @@ impl Planner {
     }
 
     pub(super) fn mark_dirty(&mut self, key: Key) {
-        self.record.dirty.push(key);
+        self.record.dirty.push((key, self.all));
     }
 
     /// Brings the shelves up to date.
     pub(super) fn flush(&mut self) {
-        while let Some(key) = self.record.dirty.pop() {
+        while let Some((key, stripes)) = self.record.dirty.pop() {
             if key != self.root && self.nodes.get(key).is_some() {
-                self.reshelve(key);
+                self.reshelve(key, stripes);
             }
         }
     }
 
-    fn reshelve(&mut self, key: Key) {
+    fn reshelve(&mut self, key: Key, stripes: Stripes) {
         let node = self.at(key);
         let free = node.links.len() < node.slots && node.units < self.budget_of(key);
         let open = free && node.grade == Grade::Able;
@@ -216,7 +216,7 @@ impl Planner {
         let forwards = node.forwards();
         let below_member = |s: usize| node.parents[s].is_some_and(|p| p != self.root);
         let depths = node.depths;
-        let leaf = self.all.iter().filter(|s| below_member(*s)).collect::<Stripes>();
+        let leaf = stripes.iter().filter(|s| below_member(*s)).collect::<Stripes>();
         let (inner, leaf) = (leaf & forwards, leaf - forwards - home);
         if group > 0 {
             self.index.homes[group].set(key, depth.filter(|_| open && fed));
@@ -224,7 +224,7 @@ impl Planner {
         self.index.open.set(key, open.then_some(0));
         self.index.reachable.set(key, reachable.then_some(0));
         self.index.everybody.set(key, Some(0));
-        for s in self.all.iter() {
+        for s in stripes.iter() {
             let depth = usize::from(depths[s]);
             self.index.leaves[s].set(key, leaf.has(s).then_some(depth));
             self.index.inner[s].set(key, inner.has(s).then_some(depth));

@@ -21,12 +21,21 @@ impl Planner {
             if x == self.root || self.nodes.get(x).is_none() {
                 continue;
             }
+            if self.heir_is_good(x, s) {
+                continue;
+            }
             let heir = self.heir(x, s);
             if self.at(x).heirs[s] != heir {
                 self.at_mut(x).heirs[s] = heir;
                 self.record.touched.push(x);
             }
         }
+    }
+
+    /// Whether there is no reason to look for another heir.
+    fn heir_is_good(&self, x: Key, s: usize) -> bool {
+        let Some(lost) = self.parent(x, s).filter(|p| *p != self.root) else { return false };
+        self.at(x).heirs[s].is_some_and(|q| self.may_inherit(x, lost, q, s) && !self.strain(q))
     }
 
     /// The best heir of a place: another parent of `x`, not below the lost one, which needs no new

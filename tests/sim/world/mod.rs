@@ -28,6 +28,7 @@ use line::Line;
 use measure::Survey;
 use net::{Net, Reach, State, Status};
 
+#[allow(unused_imports, reason = "each program takes what it needs")]
 pub use net::{MS, SECOND};
 
 use net::Tally;
