@@ -462,6 +462,7 @@ impl Root {
 
     pub(super) fn check_invariants(&self, cx: &Cx) {
         self.hub.check_invariants(cx);
+        self.planner.check_invariants();
         for (conn, key) in &self.controls {
             assert!(cx.is_open(*conn), "a member has a link");
             assert!(self.planner.name(*key).is_some(), "a link has a member");

@@ -37,14 +37,14 @@ fn nonsense(world: &World, host: usize) -> u64 {
 
 /// Says it to the root and to a member: both answer with a reason that has this word, close, and
 /// count it.
-fn turned_away(bytes: &[u8], word: &str) {
+fn turned_away(bytes: &[u8], reason: &str) {
     let (mut world, target) = six(6);
     for host in [0, target] {
         let before = (world.hosts[host].mesh.served(), nonsense(&world, host));
         let stranger = world.stranger(host, ADDRESS, bytes).unwrap();
         assert!(!world.is_open(stranger), "closed by {host}");
         world.run(SECOND / 10);
-        let told = |m: &Message| matches!(m, Message::Full(Denial { reason, .. }) if reason.contains(word));
+        let told = |m: &Message| matches!(m, Message::Full(Denial { reason: its, .. }) if its.contains(reason));
         assert!(world.heard(stranger).iter().any(told), "{:?}", world.heard(stranger));
         let after = (world.hosts[host].mesh.served(), nonsense(&world, host) - 1);
         assert_eq!(after, before, "it is counted, and nobody suffers");
@@ -54,7 +54,7 @@ fn turned_away(bytes: &[u8], word: &str) {
 }
 
 /// A member is told something by somebody with the right ticket: closed, and counted.
-fn thrown_out(bytes: &[u8], word: &str) {
+fn thrown_out(bytes: &[u8], reason: &str) {
     let (mut world, target) = six(16);
     let stranger = insider(&mut world, target);
     let before = nonsense(&world, target);
@@ -62,8 +62,7 @@ fn thrown_out(bytes: &[u8], word: &str) {
     assert!(!world.is_open(stranger), "closed");
     assert_eq!(nonsense(&world, target), before + 1, "counted");
     world.run(SECOND / 10);
-    let told =
-        |m: &Message| matches!(m, Message::Full(Denial { reason, .. }) if reason.contains(word));
+    let told = |m: &Message| matches!(m, Message::Full(Denial { reason: its, .. }) if its.contains(reason));
     assert!(world.heard(stranger).iter().any(told), "{:?}", world.heard(stranger));
     world.run(SECOND * 6);
     check(&world, 3, 16);

@@ -18,6 +18,11 @@ const STARTED: Mono = Mono(1_000_000_000);
 const CHUNK: usize = 8 << 10;
 pub(super) const LASTS: Duration = Duration::from_secs(1);
 pub(super) const LEAD: Duration = Duration::from_secs(6);
+/// By how much forged air times are too early.
+const SECONDS: Duration = Duration::from_secs(30);
+
+/// Bytes and their hash.
+type Hashed = (Vec<u8>, [u8; 32]);
 
 /// The node that somebody talks to, and over what.
 pub(super) type Stranger = (usize, usize, Conn);
@@ -64,12 +69,16 @@ pub(super) struct Host {
     pub(super) stalled: bool,
     /// Sends wrong bytes.
     pub(super) lies: bool,
+    /// Says wrong hashes of blocks.
+    pub(super) forges: bool,
     /// Whether it can be dialled.
     pub(super) listens: bool,
     pub(super) events: Vec<Event>,
     /// Numbers and moments of the blocks that it handed up.
     pub(super) got: Vec<u64>,
     pub(super) missed: Vec<u64>,
+    /// Those that were complete after their air time only.
+    pub(super) late: Vec<u64>,
     /// Bytes a second of its uplink.
     pub(super) rate: u64,
     uplink: Mono,
@@ -98,7 +107,10 @@ pub(super) struct World {
     /// When whose wheel is to be turned.
     due: BTreeSet<(Mono, usize)>,
     /// What was hashed, by length and first bytes: to compare is faster than to hash again.
-    hashes: BTreeMap<(usize, Vec<u8>), Vec<(Vec<u8>, [u8; 32])>>,
+    hashes: BTreeMap<(usize, Vec<u8>), Vec<Hashed>>,
+    /// Members that are cut off from the others, and what is on its way across.
+    pub(super) cut_off: BTreeSet<usize>,
+    crossing: Vec<((usize, usize), News)>,
     /// By pipe: what strangers were told.
     heard: BTreeMap<usize, Vec<u8>>,
     serial: u64,
@@ -141,6 +153,8 @@ impl World {
             coming: BTreeMap::new(),
             due: BTreeSet::new(),
             hashes: BTreeMap::new(),
+            cut_off: BTreeSet::new(),
+            crossing: Vec::new(),
             heard: BTreeMap::new(),
             serial: 0,
             settled: 0,
@@ -216,10 +230,12 @@ impl World {
             left: false,
             stalled: false,
             lies: false,
+            forges: false,
             listens: true,
             events: Vec::new(),
             got: Vec::new(),
             missed: Vec::new(),
+            late: Vec::new(),
             rate: 1 << 20,
             uplink: self.mono,
             due: None,
@@ -390,7 +406,29 @@ impl World {
         self.coming.insert((at, self.serial), (end, news));
     }
 
+    /// The network is whole again: what was on its way arrives.
+    pub(super) fn heal(&mut self) {
+        self.cut_off.clear();
+        for (end, news) in core::mem::take(&mut self.crossing) {
+            self.post(self.mono.after(LATENCY), end, news);
+        }
+    }
+
+    /// Whether the two ends of a connection cannot reach each other.
+    fn is_cut(&self, end: (usize, usize), news: &News) -> bool {
+        let [dialler, taker] = self.pipes[end.0].map(|end| end.map(|(host, _)| host));
+        let taker = match news {
+            News::Incoming { to, .. } => Some(*to),
+            _ => taker,
+        };
+        let apart = |a, b| self.cut_off.contains(&a) != self.cut_off.contains(&b);
+        dialler.zip(taker).is_some_and(|(a, b)| apart(a, b))
+    }
+
     fn arrive(&mut self, end: (usize, usize), news: News) {
+        if !self.cut_off.is_empty() && self.is_cut(end, &news) {
+            return self.crossing.push((end, news));
+        }
         if let News::Incoming { to, peer } = news {
             return self.incoming(to, peer, end);
         }
@@ -572,6 +610,9 @@ impl World {
             if it.lies {
                 body[0] ^= 1;
             }
+            if it.forges {
+                bytes = forged(&bytes);
+            }
             bytes.extend(body);
         }
         let Some(socket) = it.sockets.get_mut(&conn) else { return };
@@ -597,6 +638,18 @@ impl World {
         };
         self.post(at.after(LATENCY), other(socket.end), news);
         self.hosts[host].told.push_back(Told::Closed(conn));
+    }
+}
+
+/// A head with another hash of the block, and another air time.
+fn forged(head: &[u8]) -> Vec<u8> {
+    match wire::parse(head).unwrap().unwrap().message {
+        Message::Block(mut block) => {
+            block.block_hash[0] ^= 1;
+            block.air = block.air - SECONDS;
+            Message::Block(block).emit()
+        }
+        other => panic!("bytes behind {other:?}"),
     }
 }
 
@@ -632,6 +685,17 @@ impl Host {
         }
     }
 
+    /// What it got is none of the others' business any more.
+    pub(super) fn forget(&mut self) {
+        (self.missed, self.late, self.got) = (Vec::new(), Vec::new(), Vec::new());
+        self.dead = true;
+    }
+
+    /// Looks its books through.
+    pub(super) fn check(&self) {
+        self.mesh.check_invariants(&self.cx);
+    }
+
     /// Keeps a block as a window does, and lets the oldest go.
     fn keep(&mut self, blob: Blob) {
         self.kept.push_back(blob);
@@ -658,7 +722,9 @@ impl Host {
             Event::Block(block) => {
                 let bytes = &self.blobs[&block.blob];
                 assert!(*bytes == block_bytes(block.seq, bytes.len()), "the right bytes");
-                assert!(block.at <= block.starts_at || self.got.is_empty(), "before its air time");
+                if block.at > block.starts_at && !self.got.is_empty() {
+                    self.late.push(block.seq);
+                }
                 self.got.push(block.seq);
                 self.keep(block.blob);
             }
