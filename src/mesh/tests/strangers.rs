@@ -1,7 +1,7 @@
 //! Whoever is no node of the mesh, or says what no node may say: told why not, closed, counted, and
 //! of no harm to anybody else.
 
-use super::world::Stranger;
+use super::world::trouble::Stranger;
 use super::*;
 use crate::base::limits::{MESH_COMPLAINTS_MAX, MESH_GUESTS_MAX, MESH_UNPROVEN_MAX};
 use crate::mesh::wire::{Denial, Join, Message, Refused, Report, Stripes};

@@ -1,15 +1,19 @@
 //! Nodes of a mesh in one process under virtual time: their connections, blobs and hashes. Bytes
 //! are real, so that hashes are; uplinks have a rate, links a delay. Decides nothing about nodes.
+//! What goes wrong there is in `trouble`.
+
+mod host;
+pub(super) mod trouble;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::base::arena::Key;
-use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Service, Span, Why};
+use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Span, Why};
 use crate::base::rng::Rng;
 use crate::base::time::{Mono, Now, Wall};
-use crate::mesh::wire::{self, Message, NodeId};
+use crate::mesh::wire::NodeId;
 use crate::mesh::{Airing, Event, MemberSettings, Mesh, RootSettings};
 
 pub(super) const LATENCY: Duration = Duration::from_millis(2);
@@ -18,14 +22,9 @@ const STARTED: Mono = Mono(1_000_000_000);
 const CHUNK: usize = 8 << 10;
 pub(super) const LASTS: Duration = Duration::from_secs(1);
 pub(super) const LEAD: Duration = Duration::from_secs(6);
-/// By how much forged air times are too early.
-const SECONDS: Duration = Duration::from_secs(30);
 
 /// Bytes and their hash.
 type Hashed = (Vec<u8>, [u8; 32]);
-
-/// The node that somebody talks to, and over what.
-pub(super) type Stranger = (usize, usize, Conn);
 
 #[derive(Debug)]
 enum News {
@@ -165,21 +164,6 @@ impl World {
         world
     }
 
-    /// The root's process starts again, with nothing but its settings.
-    pub(super) fn restart_root(&mut self) {
-        for pipe in &mut self.pipes {
-            for end in pipe.iter_mut() {
-                *end = end.filter(|(host, _)| *host != 0);
-            }
-        }
-        let slots = self.hosts[0].slots;
-        self.unplan(0);
-        let members = self.hosts.split_off(1);
-        self.hosts.clear();
-        self.start_root(slots);
-        self.hosts.extend(members);
-    }
-
     fn start_root(&mut self, slots: usize) {
         let mut ticket = [0; 16];
         ticket[..8].copy_from_slice(&self.rng.next_u64().to_be_bytes());
@@ -247,71 +231,11 @@ impl World {
         self.settle(host);
     }
 
-    /// Nothing is said, and nothing ever comes back from there.
-    pub(super) fn kill_silently(&mut self, host: usize) {
-        self.hosts[host].dead = true;
-    }
-
-    /// Its process dies: its system resets every connection.
-    pub(super) fn kill(&mut self, host: usize) {
-        self.hosts[host].dead = true;
-        self.hosts[host].left = true;
-        let ends: Vec<_> = self.hosts[host].sockets.values().map(|s| s.end).collect();
-        for end in ends {
-            self.post(self.mono.after(LATENCY), other(end), News::Closed(Gone::Reset));
-        }
-    }
-
-    /// The connections that `from` made to `to` are gone, and `to` does not hear of it.
-    pub(super) fn cut_quietly(&mut self, from: usize, to: usize) {
-        for pipe in 0..self.pipes.len() {
-            let [Some((dialler, conn)), Some((taker, _))] = self.pipes[pipe] else { continue };
-            if (dialler, taker) == (from, to) {
-                self.pipes[pipe] = [None, None];
-                self.hosts[from].cx.now = now(self.mono);
-                self.hosts[from].closed(conn, Gone::Unreachable);
-                self.settle(from);
-            }
-        }
-    }
-
     pub(super) fn leave(&mut self, host: usize) {
         let it = &mut self.hosts[host];
         it.cx.now = now(self.mono);
         it.mesh.leave(&mut it.cx);
         self.settle(host);
-    }
-
-    /// Somebody who is no node connects to one, from this address, and says hello; none when the
-    /// connection is not taken.
-    pub(super) fn stranger(&mut self, host: usize, ip: [u8; 4], hello: &[u8]) -> Option<Stranger> {
-        let peer = SocketAddr::from((ip, 999));
-        self.pipes.push([None, None]);
-        let pipe = self.pipes.len() - 1;
-        self.arrive((pipe, 1), News::Incoming { to: host, peer });
-        let (_, conn) = self.pipes[pipe][1]?;
-        self.say((host, pipe, conn), hello);
-        Some((host, pipe, conn))
-    }
-
-    pub(super) fn say(&mut self, (_, pipe, _): Stranger, bytes: &[u8]) {
-        self.arrive((pipe, 1), News::Bytes(bytes.to_vec()));
-    }
-
-    /// What was said to a stranger so far.
-    pub(super) fn heard(&self, (_, pipe, _): Stranger) -> Vec<Message> {
-        let mut bytes = self.heard.get(&pipe).map_or(&[][..], |bytes| &bytes[..]);
-        let mut messages = Vec::new();
-        while let Some(parsed) = wire::parse(bytes).unwrap() {
-            assert!(!matches!(parsed.message, Message::Block(_)), "strangers get no bytes");
-            messages.push(parsed.message);
-            bytes = &bytes[parsed.used..];
-        }
-        messages
-    }
-
-    pub(super) fn is_open(&self, (host, _, conn): Stranger) -> bool {
-        self.hosts[host].cx.is_open(conn)
     }
 
     pub(super) fn run(&mut self, time: Duration) {
@@ -404,25 +328,6 @@ impl World {
     fn post(&mut self, at: Mono, end: (usize, usize), news: News) {
         self.serial += 1;
         self.coming.insert((at, self.serial), (end, news));
-    }
-
-    /// The network is whole again: what was on its way arrives.
-    pub(super) fn heal(&mut self) {
-        self.cut_off.clear();
-        for (end, news) in core::mem::take(&mut self.crossing) {
-            self.post(self.mono.after(LATENCY), end, news);
-        }
-    }
-
-    /// Whether the two ends of a connection cannot reach each other.
-    fn is_cut(&self, end: (usize, usize), news: &News) -> bool {
-        let [dialler, taker] = self.pipes[end.0].map(|end| end.map(|(host, _)| host));
-        let taker = match news {
-            News::Incoming { to, .. } => Some(*to),
-            _ => taker,
-        };
-        let apart = |a, b| self.cut_off.contains(&a) != self.cut_off.contains(&b);
-        dialler.zip(taker).is_some_and(|(a, b)| apart(a, b))
     }
 
     fn arrive(&mut self, end: (usize, usize), news: News) {
@@ -611,7 +516,7 @@ impl World {
                 body[0] ^= 1;
             }
             if it.forges {
-                bytes = forged(&bytes);
+                bytes = trouble::forged(&bytes);
             }
             bytes.extend(body);
         }
@@ -641,18 +546,6 @@ impl World {
     }
 }
 
-/// A head with another hash of the block, and another air time.
-fn forged(head: &[u8]) -> Vec<u8> {
-    match wire::parse(head).unwrap().unwrap().message {
-        Message::Block(mut block) => {
-            block.block_hash[0] ^= 1;
-            block.air = block.air - SECONDS;
-            Message::Block(block).emit()
-        }
-        other => panic!("bytes behind {other:?}"),
-    }
-}
-
 /// The other end of a connection.
 fn other((pipe, end): (usize, usize)) -> (usize, usize) {
     (pipe, 1 - end)
@@ -667,71 +560,5 @@ impl Socket {
     fn take_bytes(&mut self, count: usize) -> Vec<u8> {
         let left = self.inbox.split_off(count);
         core::mem::replace(&mut self.inbox, left)
-    }
-}
-
-impl Host {
-    /// A connection is gone, as the node that owns the arena handles it.
-    fn closed(&mut self, conn: Conn, why: Gone) {
-        if self.sockets.remove(&conn).is_none() {
-            return;
-        }
-        if let Some(peer) = self.cx.peers.remove(conn.0) {
-            if let Some(timer) = peer.timer {
-                self.cx.wheel.cancel(timer);
-            }
-            assert_eq!(peer.service, Service::Mesh);
-            self.mesh.closed(&mut self.cx, conn, why);
-        }
-    }
-
-    /// What it got is none of the others' business any more.
-    pub(super) fn forget(&mut self) {
-        (self.missed, self.late, self.got) = (Vec::new(), Vec::new(), Vec::new());
-        self.dead = true;
-    }
-
-    /// Looks its books through.
-    pub(super) fn check(&self) {
-        self.mesh.check_invariants(&self.cx);
-    }
-
-    /// Keeps a block as a window does, and lets the oldest go.
-    fn keep(&mut self, blob: Blob) {
-        self.kept.push_back(blob);
-        if self.kept.len() > 12 {
-            let old = self.kept.pop_front().unwrap();
-            self.drop_kept(old);
-        }
-    }
-
-    fn drop_kept(&mut self, blob: Blob) {
-        self.mesh.retire(blob);
-        self.cx.release(blob);
-    }
-
-    /// The node lets go of all blocks.
-    pub(super) fn empty(&mut self) {
-        for blob in core::mem::take(&mut self.kept) {
-            self.drop_kept(blob);
-        }
-    }
-
-    fn note(&mut self, event: Event) {
-        match &event {
-            Event::Block(block) => {
-                let bytes = &self.blobs[&block.blob];
-                assert!(*bytes == block_bytes(block.seq, bytes.len()), "the right bytes");
-                if block.at > block.starts_at && !self.got.is_empty() {
-                    self.late.push(block.seq);
-                }
-                self.got.push(block.seq);
-                self.keep(block.blob);
-            }
-            Event::Missed { seq } => self.missed.push(*seq),
-            Event::Left => self.left = true,
-            _ => {}
-        }
-        self.events.push(event);
     }
 }
