@@ -35,6 +35,14 @@ fn nonsense(world: &World, host: usize) -> u64 {
     world.hosts[host].mesh.stats().nonsense
 }
 
+/// Whether it was turned away in words that have these among them.
+fn was_told(world: &World, stranger: Stranger, words: &str) -> bool {
+    world.heard(stranger).iter().any(|message| match message {
+        Message::Full(Denial { reason, .. }) => reason.contains(words),
+        _ => false,
+    })
+}
+
 /// Says it to the root and to a member: both answer with a reason that has this word, close, and
 /// count it.
 fn turned_away(bytes: &[u8], reason: &str) {
@@ -44,8 +52,7 @@ fn turned_away(bytes: &[u8], reason: &str) {
         let stranger = world.stranger(host, ADDRESS, bytes).unwrap();
         assert!(!world.is_open(stranger), "closed by {host}");
         world.run(SECOND / 10);
-        let told = |m: &Message| matches!(m, Message::Full(Denial { reason: its, .. }) if its.contains(reason));
-        assert!(world.heard(stranger).iter().any(told), "{:?}", world.heard(stranger));
+        assert!(was_told(&world, stranger, reason), "{:?}", world.heard(stranger));
         let after = (world.hosts[host].mesh.served(), nonsense(&world, host) - 1);
         assert_eq!(after, before, "it is counted, and nobody suffers");
     }
@@ -62,8 +69,7 @@ fn thrown_out(bytes: &[u8], reason: &str) {
     assert!(!world.is_open(stranger), "closed");
     assert_eq!(nonsense(&world, target), before + 1, "counted");
     world.run(SECOND / 10);
-    let told = |m: &Message| matches!(m, Message::Full(Denial { reason: its, .. }) if its.contains(reason));
-    assert!(world.heard(stranger).iter().any(told), "{:?}", world.heard(stranger));
+    assert!(was_told(&world, stranger, reason), "{:?}", world.heard(stranger));
     world.run(SECOND * 6);
     check(&world, 3, 16);
 }
