@@ -99,6 +99,8 @@ struct Daemon {
     reactor: Reactor,
     node: Node,
     listening: setup::Listening,
+    /// Why names of roots could not be looked up, as it was last logged.
+    unknown: Vec<String>,
     survey: Option<Survey>,
     /// The next [`Notify::ping`], when systemd watches.
     ping_at: Option<Mono>,
@@ -137,6 +139,7 @@ impl Daemon {
         self.reactor.spool();
         self.settle();
         self.look_around();
+        self.look_up();
         self.ping();
         self.log.flush(self.now);
         Ok(())
@@ -267,6 +270,26 @@ impl Daemon {
         if survey.step(SURVEY_FILES) {
             let findings = self.survey.take().map(Survey::findings).unwrap_or_default();
             self.tell(&findings);
+        }
+    }
+
+    /// Looks the roots' names up again when all roots have failed: at most once in each pause
+    /// between two rounds of asking them. Blocks for as long as the system's resolver does; nothing
+    /// comes from a root meanwhile anyway.
+    fn look_up(&mut self) {
+        if !self.node.take_rootless() || !setup::roots_have_names(&self.config) {
+            return;
+        }
+        let (roots, unknown) = setup::roots(&self.config);
+        if unknown != self.unknown {
+            for text in &unknown {
+                self.log.write(self.now, Level::Warn, text);
+            }
+            self.unknown = unknown;
+        }
+        if roots != self.node.roots() {
+            self.node.set_roots(self.now, roots);
+            self.settle();
         }
     }
 

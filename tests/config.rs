@@ -107,15 +107,13 @@ fn the_sample_server_works_as_it_stands() {
 fn the_sample_client_works_as_it_stands() {
     let config = sample("client.toml");
     assert_eq!(config.role, Role::Client);
-    let source = Source { host: "127.0.0.1".into(), port: 6060, channel: 0 };
-    assert_eq!(config.source, Some(source));
-    assert_eq!(config.receive.as_ref().unwrap().listen, "127.0.0.1:9091".parse().unwrap());
+    assert_eq!((&config.source, &config.receive), (&None, &None));
     let store = config.store.as_ref().unwrap();
     assert_eq!(
         (store.directory.to_str(), store.keep_blocks),
         (Some("/srv/tv/etc/../received"), 900)
     );
-    assert_eq!(config.http.as_ref().unwrap().listen, "127.0.0.1:6081".parse().unwrap());
+    assert_eq!(config.http.as_ref().unwrap().listen, "127.0.0.1:0".parse().unwrap());
     let socket = "/tmp/vidstreamd-1000/client.sock".into();
     assert_eq!(config.control, Some(Control { socket }));
 }
@@ -134,20 +132,32 @@ fn the_samples_listen_on_this_machine_only() {
 }
 
 #[test]
-fn the_mesh_of_a_sample_is_good_when_it_is_switched_on() {
-    for name in ["server.toml", "client.toml", "relay.toml"] {
-        let text = text(&format!("etc/{name}"));
-        let (before, block) = text.split_once("# [mesh]\n").unwrap_or_else(|| panic!("{name}"));
-        let (block, after) = block.split_once("\n\n").unwrap();
-        let block = block.replace("# ", "");
-        let config = Config::parse(&format!("{before}[mesh]\n{block}\n\n{after}"), &place(name));
-        let config = config.unwrap_or_else(|error| panic!("{error}"));
-        let mesh = config.mesh.unwrap();
-        let plain = Config::parse(&format!("{before}[mesh]\n\n{after}"), &place(name)).unwrap();
-        let examples = (mesh.advertise.clone(), mesh.roots.clone());
-        let defaults = plain.mesh.unwrap();
-        assert_eq!(mesh, Mesh { advertise: examples.0, roots: examples.1, ..defaults }, "{name}");
-        assert_eq!(mesh.roots.is_empty(), config.role == Role::Server);
+fn the_sample_meshes_fit_each_other() {
+    let mesh = |name: &str| sample(name).mesh.unwrap();
+    let (server, relay, client) = (mesh("server.toml"), mesh("relay.toml"), mesh("client.toml"));
+    let at = |mesh: &Mesh| (mesh.listen.ip().to_string(), mesh.listen.port());
+    assert_eq!(server.roots, []);
+    assert_eq!(relay.roots, [at(&server)]);
+    assert_eq!(client.roots, [at(&relay), at(&server)]);
+    assert_eq!(client.listen.port(), 0);
+    for (name, mesh) in [("server.toml", server), ("relay.toml", relay), ("client.toml", client)] {
+        let role = sample(name).role;
+        assert_eq!(mesh.slots, Mesh::default_slots(role), "{name}");
+        assert_eq!((mesh.stripes, mesh.members_max, mesh.channel), (8, 10_000, 0), "{name}");
+    }
+}
+
+#[test]
+fn a_sample_takes_its_channel_from_a_tv_server_when_that_is_switched_on() {
+    for name in ["client.toml", "relay.toml"] {
+        let on = text(&format!("etc/{name}"))
+            .replace("# source =", "source =")
+            .replace("# [receive]\n# listen", "[receive]\nlisten")
+            .replace("# period", "period");
+        let config = Config::parse(&on, &place(name)).unwrap_or_else(|error| panic!("{error}"));
+        let source = Source { host: "127.0.0.1".into(), port: 6060, channel: 0 };
+        assert_eq!(config.source, Some(source), "{name}");
+        assert_eq!(config.receive.unwrap().listen.port(), 9091, "{name}");
     }
 }
 

@@ -69,7 +69,8 @@ impl Daemon {
         Ok(daemon)
     }
 
-    fn listens(&self, service: &str) -> Outcome<SocketAddr> {
+    /// Where a service listens, as the log says.
+    pub(crate) fn listens(&self, service: &str) -> Outcome<SocketAddr> {
         let head = format!("listening: {service} on ");
         let log = self.log()?;
         let place = log.lines().find_map(|line| line.split_once(&head));

@@ -146,6 +146,8 @@ pub const TV_RETRY_MIN: Duration = Duration::from_millis(20);
 pub const TV_RETRY_MAX: Duration = Duration::from_millis(50);
 /// Failures in a row that remove a client.
 pub const TV_STRIKES_MAX: u8 = 2;
+/// Bytes of a list of a channel's clients that are read.
+pub const TV_LIST_BYTES_MAX: usize = 64 << 10;
 /// Connections that a tv client takes from its server at once.
 pub const TV_CALLBACKS_MAX: usize = 8;
 /// Periods without a block after which a tv client joins again.
@@ -178,6 +180,14 @@ pub const CONTROL_LINE_BYTES_MAX: usize = 1_024;
 pub const CONTROL_CONNS_MAX: usize = 32;
 /// Time for a control command to arrive.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a control answer that are worded before others have their turn.
+pub const CONTROL_PIECE_BYTES_MAX: usize = 32 << 10;
+/// Control answers with more than one piece at once.
+pub const CONTROL_LONG_ANSWERS_MAX: usize = 4;
+/// Levels of a tree that are drawn by indentation; deeper ones are told by a number.
+pub const CONTROL_INDENT_LEVELS_MAX: usize = 40;
+/// Nodes that a question fits which the answer names; the rest are counted.
+pub const CONTROL_NODES_SHOWN_MAX: usize = 20;
 
 /// Stripes of a block; a set of them is 16 bits.
 pub const MESH_STRIPES_MAX: usize = 16;
@@ -209,6 +219,10 @@ pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
 pub const MESH_HELLO_PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of the first frame of a link.
 pub const MESH_HELLO_BYTES_MAX: usize = 512;
+/// Links that have not said who they are, in all and from one address.
+pub const MESH_LOBBY_MAX: usize = 512;
+/// See [`MESH_LOBBY_MAX`].
+pub const MESH_LOBBY_ADDRESS_MAX: usize = 64;
 /// Between two signs of life on a link.
 pub const MESH_BEAT_EVERY: Duration = Duration::from_millis(500);
 /// Silence after which a link is lost: three missed beats.
@@ -266,8 +280,12 @@ pub const MESH_LIARS_MAX: usize = 16;
 pub const MESH_ASK_PATIENCE: Duration = Duration::from_secs(2);
 /// After which everybody who refused a stripe may be asked again.
 pub const MESH_ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often the wait before a planned parent is asked again is doubled.
+pub const MESH_AGAIN_MAX: u32 = 4;
 /// Time for the answer to a request for missing bytes.
 pub const MESH_PULL_PATIENCE: Duration = Duration::from_millis(750);
+/// How much of a block's time a member that has shown none needs to get the next one.
+pub const MESH_BEGIN_MIN: Duration = Duration::from_secs(1);
 /// Between two reports of a member.
 pub const MESH_REPORT_EVERY: Duration = Duration::from_secs(5);
 /// A member's first and longest wait before it asks a root again.

@@ -5,12 +5,16 @@
 //! Times are RFC 3339 in UTC (the `Display` of [`crate::base::time::Wall`]), lengths of time are
 //! seconds, sizes are bytes.
 
+pub mod mesh;
+
 use core::fmt::Write as _;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::base::stats::Histogram;
+
+pub use mesh::MeshStatus;
 
 /// Everything, at one moment.
 #[derive(Clone, PartialEq, Default, Debug, Serialize)]
@@ -25,6 +29,8 @@ pub struct Status {
     pub receive: Option<ReceiveStatus>,
     /// Where a client stores; none in a server.
     pub store: Option<StoreStatus>,
+    /// Its part in the relay trees, by channel; empty without any.
+    pub mesh: Vec<MeshStatus>,
     /// The HTTP server.
     pub http: HttpStatus,
     /// Log lines that could not be written.
@@ -268,15 +274,30 @@ impl Answers {
     }
 }
 
-/// The document as JSON, laid out for people, ending with a line end. Safe on a terminal: what
+/// A document as JSON, laid out for people, ending with a line end. Safe on a terminal: what
 /// [`crate::base::text::escaped`] would spell out is a `\uXXXX` here.
 ///
 /// # Panics
-/// Never: plain structs with text keys have a JSON form.
+/// Never for what is in this file and in [`mesh`]: plain structs with text keys have a JSON form.
 #[must_use]
-pub fn json(status: &Status) -> Vec<u8> {
-    let document = serde_json::to_string_pretty(status)
-        .expect("plain structs with text keys have a JSON form, and a String takes every write");
+pub fn json<T: Serialize + ?Sized>(document: &T) -> Vec<u8> {
+    let mut text = safe(&serde_json::to_string_pretty(document).expect(PLAIN));
+    text.push('\n');
+    text.into_bytes()
+}
+
+/// The same on one line, without its end.
+///
+/// # Panics
+/// See [`json`].
+#[must_use]
+pub fn json_line<T: Serialize + ?Sized>(document: &T) -> String {
+    safe(&serde_json::to_string(document).expect(PLAIN))
+}
+
+const PLAIN: &str = "plain structs with text keys have a JSON form, and a String takes every write";
+
+fn safe(document: &str) -> String {
     let mut safe = String::with_capacity(document.len() + 1);
     for c in document.chars() {
         if c != '\n' && drives_terminal(c) {
@@ -285,8 +306,7 @@ pub fn json(status: &Status) -> Vec<u8> {
             safe.push(c);
         }
     }
-    safe.push('\n');
-    safe.into_bytes()
+    safe
 }
 
 /// Control characters, and those that change the direction of writing. All are below U+10000.
@@ -326,7 +346,8 @@ mod tests {
     #[test]
     fn the_document_has_every_part_even_when_empty() {
         let value = parsed(&Status::default());
-        for part in ["node", "channels", "tv", "receive", "store", "http", "log_lines_dropped"] {
+        let parts = ["node", "channels", "tv", "receive", "store", "mesh", "http"];
+        for part in parts.into_iter().chain(["log_lines_dropped"]) {
             assert!(value.get(part).is_some(), "{part}");
         }
         assert_eq!(value["http"]["answers"]["4xx"], 0);

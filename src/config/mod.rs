@@ -334,10 +334,10 @@ pub struct Mesh {
     /// Bytes a second that this node, where it is the root, sends to members that miss some,
     /// outside its slots.
     pub rescue_rate: u64,
-    /// Hosts and ports of roots in order of preference; empty for a server, and perhaps for others
-    /// that have a source.
+    /// Hosts and ports of roots in order of preference. Of a server: others with the same channels,
+    /// which it names to its members. Not used by who has a source.
     pub roots: Vec<(String, u16)>,
-    /// Which channel of the roots is taken; 0 when there are none.
+    /// Which channel of the roots is taken; 0 when there are none, and for a server.
     pub channel: usize,
 }
 

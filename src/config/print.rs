@@ -6,7 +6,9 @@ use toml::value::Datetime;
 
 use crate::config::keys::{Key, header, named};
 use crate::config::value::{moment_text, word_of};
-use crate::config::{Allow, Channel, Config, Http, Library, Log, Mesh, Receive, Source, Store, Tv};
+use crate::config::{
+    Allow, Channel, Config, Http, Library, Log, Mesh, Receive, Role, Source, Store, Tv,
+};
 
 /// The whole configuration as TOML.
 #[must_use]
@@ -40,7 +42,8 @@ pub(super) fn tables(config: &Config) -> Vec<Rows> {
     tables.extend(config.channels.iter().map(channel));
     tables.extend(config.tv.as_ref().map(tv));
     tables.extend(config.receive.as_ref().map(receive));
-    tables.extend(config.mesh.as_ref().map(mesh));
+    let takes = config.role != Role::Server;
+    tables.extend(config.mesh.as_ref().map(|table| mesh(table, takes)));
     tables.extend(config.store.as_ref().map(store));
     tables.extend(config.http.as_ref().map(http));
     let control = config.control.as_ref();
@@ -120,10 +123,10 @@ fn receive(receive: &Receive) -> Rows {
 }
 
 /// Without roots there is no channel of theirs, and a server may name neither.
-fn mesh(mesh: &Mesh) -> Rows {
+fn mesh(mesh: &Mesh, takes: bool) -> Rows {
     let peer = |(host, port): &(String, u16)| host_port(host, *port);
     let roots: Vec<_> = mesh.roots.iter().map(peer).collect();
-    let channel = (!roots.is_empty()).then(|| count(mesh.channel));
+    let channel = (takes && !roots.is_empty()).then(|| count(mesh.channel));
     Rows::of("mesh")
         .with("listen", mesh.listen.to_string())
         .maybe("advertise", mesh.advertise.as_ref().map(peer))
@@ -132,7 +135,7 @@ fn mesh(mesh: &Mesh) -> Rows {
         .with("lead", span(mesh.lead))
         .with("members_max", count(mesh.members_max))
         .with("rescue_rate", i64::try_from(mesh.rescue_rate).unwrap_or(i64::MAX))
-        .maybe("roots", channel.is_some().then_some(roots))
+        .maybe("roots", (!roots.is_empty()).then_some(roots))
         .maybe("channel", channel)
 }
 

@@ -11,6 +11,9 @@ use super::*;
 
 const SERVER: &str = include_str!("../../etc/server.toml");
 const CLIENT: &str = include_str!("../../etc/client.toml");
+const TV_CLIENT: &str = "role = \"client\"\nsource = \"tv://127.0.0.1:6060/0\"\n\
+     [receive]\nlisten = \"127.0.0.1:9091\"\nperiod = \"2s\"\n\
+     [store]\ndirectory = \"../received\"\n";
 const MEMBER: &str = "role = \"client\"\n[mesh]\nlisten = \"0.0.0.0:6061\"\n\
      advertise = \"me.example.org:6061\"\nslots = 3\nlead = \"6s\"\nrescue_rate = 0\n\
      roots = [\"tv.example.org\", \"[2001:db8::1]:7000\"]\nchannel = 12\n";
@@ -29,7 +32,7 @@ fn server() -> Config {
 }
 
 fn client() -> Config {
-    read(CLIENT).unwrap()
+    read(TV_CLIENT).unwrap()
 }
 
 fn member() -> Config {
@@ -84,7 +87,7 @@ proptest! {
 
     #[test]
     fn no_damage_to_a_file_is_too_much(
-        file in proptest::sample::select(&[SERVER, CLIENT, MEMBER][..]),
+        file in proptest::sample::select(&[SERVER, CLIENT, TV_CLIENT, MEMBER][..]),
         damage in proptest::collection::vec(
             (any::<prop::sample::Index>(), 0..20usize, word()),
             1..4,
@@ -270,6 +273,9 @@ fn config() -> impl Strategy<Value = Config> {
         // A relay or client has a source, roots, or both.
         let (has_source, has_roots) = (!server && on[4], !server && (on[5] || !on[4]));
         let rootless = Mesh { roots: Vec::new(), channel: 0, ..mesh.clone() };
+        // Those of a server are others like it, and have no channel that it takes.
+        let like_it = Mesh { channel: 0, ..mesh.clone() };
+        let rootless = if server && on[5] { like_it } else { rootless };
         Config {
             role,
             source: has_source.then_some(source),

@@ -10,12 +10,17 @@
 //! | sending | the answer is being taken | anew with each byte taken; reset |
 //!
 //! What follows the line is read and forgotten.
+//!
+//! A long answer is worded and sent piece by piece: the next piece when the one before it was
+//! taken. So the tree of ten thousand members holds nobody up, and a reader that takes its time
+//! costs no more than the rows, which all of its pieces share.
 
 use std::collections::VecDeque;
 
 use crate::base::arena::Side;
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, End, Payload, Service, Why};
+use crate::control::answer::Answer;
 use crate::control::wire::{self, Command, Refused};
 
 /// Every control connection of a node.
@@ -29,7 +34,7 @@ pub struct Server {
 enum State {
     Reading(Vec<u8>),
     Asked(Command),
-    Sending { left: u64 },
+    Sending { left: u64, rest: Answer },
 }
 
 impl Server {
@@ -84,38 +89,52 @@ impl Server {
     pub fn poll_command(&mut self) -> Option<(Conn, Command)> {
         while let Some(conn) = self.asking.pop_front() {
             if let Some(State::Asked(command)) = self.clients.get(conn.0) {
-                return Some((conn, *command));
+                return Some((conn, command.clone()));
             }
         }
         None
     }
 
     /// Answers the command of a connection; nothing happens when there is none any more.
-    pub fn respond(&mut self, cx: &mut Cx, conn: Conn, text: String) {
+    pub fn respond(&mut self, cx: &mut Cx, conn: Conn, answer: impl Into<Answer>) {
         if let Some(State::Asked(_)) = self.clients.get(conn.0) {
-            self.send(cx, conn, text);
+            let answer = answer.into();
+            if answer.is_long() && self.long_answers() >= limits::CONTROL_LONG_ANSWERS_MAX {
+                return self.refuse(cx, conn, &Refused::Busy);
+            }
+            self.send(cx, conn, answer);
         }
+    }
+
+    fn long_answers(&self) -> usize {
+        let long = |state: &State| matches!(state, State::Sending { rest, .. } if rest.is_long());
+        self.clients.iter().filter(|(_, state)| long(state)).count()
     }
 
     fn refuse(&mut self, cx: &mut Cx, conn: Conn, why: &Refused) {
-        self.send(cx, conn, format!("error: {why}\n"));
+        self.send(cx, conn, Answer::error(why));
     }
 
-    fn send(&mut self, cx: &mut Cx, conn: Conn, text: String) {
-        if text.is_empty() {
+    /// The next piece of an answer, or the end of it.
+    fn send(&mut self, cx: &mut Cx, conn: Conn, mut rest: Answer) {
+        let piece = rest.piece();
+        if piece.is_empty() {
             self.close(cx, conn, End::Flushed);
             return;
         }
-        self.clients.insert(conn.0, State::Sending { left: text.len() as u64 });
-        cx.send(conn, Payload::bytes(text.into_bytes()));
+        self.clients.insert(conn.0, State::Sending { left: piece.len() as u64, rest });
+        cx.send(conn, Payload::bytes(piece.into_bytes()));
         cx.arm(conn, Why::ControlPatience, limits::CONTROL_PATIENCE);
     }
 
     /// The kernel took bytes and `now_left` are still queued.
     pub fn sent(&mut self, cx: &mut Cx, conn: Conn, now_left: u64) {
         match self.clients.get_mut(conn.0) {
-            Some(State::Sending { .. }) if now_left == 0 => self.close(cx, conn, End::Flushed),
-            Some(State::Sending { left }) if now_left < *left => {
+            Some(State::Sending { rest, .. }) if now_left == 0 => {
+                let rest = core::mem::take(rest);
+                self.send(cx, conn, rest);
+            }
+            Some(State::Sending { left, .. }) if now_left < *left => {
                 *left = now_left;
                 cx.arm(conn, Why::ControlPatience, limits::CONTROL_PATIENCE);
             }
@@ -182,12 +201,20 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use core::fmt::Write as _;
     use core::time::Duration;
+    use std::rc::Rc;
 
     use super::*;
     use crate::base::arena::Key;
     use crate::base::port::Output;
     use crate::base::time::Now;
+    use crate::control::answer::Lines;
+    use crate::control::wire::What;
+
+    fn plain(what: What) -> Command {
+        Command { what, json: false, channel: None }
+    }
 
     struct World {
         cx: Cx,
@@ -246,7 +273,7 @@ mod tests {
             for piece in pieces {
                 world.server.data(&mut world.cx, conn, piece);
             }
-            assert_eq!(world.server.poll_command(), Some((conn, Command::Channels)));
+            assert_eq!(world.server.poll_command(), Some((conn, plain(What::Channels))));
             assert_eq!(world.server.poll_command(), None);
             world.server.respond(&mut world.cx, conn, "answer\n".to_owned());
             world.server.respond(&mut world.cx, conn, "again\n".to_owned());
@@ -263,7 +290,7 @@ mod tests {
         let conn = world.connect().unwrap();
         world.server.data(&mut world.cx, conn, b"help");
         world.server.ended(&mut world.cx, conn);
-        assert_eq!(world.server.poll_command(), Some((conn, Command::Help)));
+        assert_eq!(world.server.poll_command(), Some((conn, plain(What::Help))));
         let silent = world.connect().unwrap();
         world.server.ended(&mut world.cx, silent);
         assert_eq!(world.said(), (String::new(), Some(End::Flushed)));
@@ -294,6 +321,65 @@ mod tests {
         assert_eq!(world.said().0, "error: no command came in time\n");
         assert_eq!(world.server.connections(), 2, "one takes its refusal, one its answer");
         world.pass(Duration::from_secs(5));
+        assert_eq!(world.said(), (String::new(), Some(End::Reset)));
+        assert_eq!(world.server.connections(), 0);
+    }
+
+    /// Many lines of ten bytes.
+    #[derive(Debug)]
+    struct Numbers(usize);
+
+    impl Lines for Numbers {
+        fn head(&self) -> String {
+            String::new()
+        }
+        fn count(&self) -> usize {
+            self.0
+        }
+        fn line(&self, at: usize, into: &mut String) {
+            writeln!(into, "{at:09}").unwrap();
+        }
+        fn tail(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn a_long_answer_goes_piece_by_piece_as_it_is_taken() {
+        let mut world = World::new();
+        let conn = world.connect().unwrap();
+        world.server.data(&mut world.cx, conn, b"tree\n");
+        world.server.poll_command().unwrap();
+        world.server.respond(&mut world.cx, conn, Answer::lines(Rc::new(Numbers(10_000))));
+        let mut text = String::new();
+        let end = loop {
+            let (piece, end) = world.said();
+            assert!(piece.len() < limits::CONTROL_PIECE_BYTES_MAX + 10, "{}", piece.len());
+            text += &piece;
+            if end.is_some() {
+                break end;
+            }
+            world.server.sent(&mut world.cx, conn, 1);
+            assert_eq!(world.said(), (String::new(), None), "the next waits for all of this one");
+            world.server.sent(&mut world.cx, conn, 0);
+        };
+        assert_eq!((end, text.len()), (Some(End::Flushed), 100_000));
+        assert!(text.ends_with("\n000009999\n"));
+    }
+
+    #[test]
+    fn long_answers_are_bounded_and_one_that_nobody_takes_is_given_up() {
+        let mut world = World::new();
+        let mut last = String::new();
+        for _ in 0..=limits::CONTROL_LONG_ANSWERS_MAX {
+            let conn = world.connect().unwrap();
+            world.server.data(&mut world.cx, conn, b"tree\n");
+            world.server.poll_command().unwrap();
+            world.server.respond(&mut world.cx, conn, Answer::lines(Rc::new(Numbers(10_000))));
+            last = world.said().0;
+        }
+        assert_eq!(last, "error: 4 long answers are being read by others; ask again\n");
+        world.pass(limits::CONTROL_PATIENCE * 2);
         assert_eq!(world.said(), (String::new(), Some(End::Reset)));
         assert_eq!(world.server.connections(), 0);
     }

@@ -2,25 +2,21 @@
 //! lines. Every foreign part is escaped, so that a name cannot drive the operator's terminal. The
 //! node asks for a text and hands it to [`crate::control::Server::respond`].
 
+mod connections;
+mod mesh;
+mod tree;
+
 use core::time::Duration;
 
-use crate::base::status::{ChannelStatus, Status, StoreStatus};
+use serde::Serialize;
+
+use crate::base::status::mesh::ArrivingBlock;
+use crate::base::status::{ChannelStatus, Status, StoreStatus, json};
 use crate::base::text::escaped;
 
-/// One connection, as the node sees it.
-#[derive(Clone, PartialEq, Default, Debug)]
-pub struct ConnectionRow {
-    /// What it is for.
-    pub service: &'static str,
-    /// The other end.
-    pub peer: String,
-    /// Seconds since it began.
-    pub age_s: f64,
-    /// Bytes sent and received.
-    pub bytes: u64,
-    /// What it is doing.
-    pub note: String,
-}
+pub use connections::connections;
+pub use mesh::{ambiguous, why};
+pub use tree::tree;
 
 /// The answer to `status`.
 #[must_use]
@@ -56,6 +52,7 @@ pub fn status(status: &Status) -> String {
         let (blocks, bytes) = (store.blocks, store.bytes);
         ("store", format!("{}: {}, {blocks} blocks, {bytes} bytes", store.directory, store.state))
     }));
+    rows.extend(status.mesh.iter().map(|part| ("mesh", mesh::summary(part))));
     rows.iter().fold(String::new(), |text, (name, value)| {
         text + &format!("{name:<19}{}\n", escaped(value.as_bytes()))
     })
@@ -87,10 +84,25 @@ pub fn channels(channels: &[ChannelStatus]) -> String {
     table(&columns, rows)
 }
 
+/// What is waiting to be shown. As JSON it has these names.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct Files<'a> {
+    /// Blocks of the mesh that are not on the air yet; none in a node that is no member.
+    pub arriving: Option<&'a [ArrivingBlock]>,
+    /// What a client has stored.
+    pub store: Option<&'a StoreStatus>,
+}
+
 /// The answer to `files`.
 #[must_use]
-pub fn files(store: Option<&StoreStatus>) -> String {
-    let Some(store) = store else { return "this node stores nothing\n".to_owned() };
+pub fn files(files: &Files) -> String {
+    let arriving = files.arriving.map(mesh::arriving);
+    let parts = [arriving, files.store.map(stored)];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "this node stores nothing\n".to_owned() } else { parts.join("\n") }
+}
+
+fn stored(store: &StoreStatus) -> String {
     let rows = store.files.iter().map(|file| {
         let seq = file.seq.map_or_else(String::new, |seq| seq.to_string());
         [seq, file.name.clone(), file.bytes.to_string()]
@@ -101,20 +113,17 @@ pub fn files(store: Option<&StoreStatus>) -> String {
     format!("{table}{all} blocks waiting, {} bytes{rest}\n", store.bytes)
 }
 
-/// The answer to `connections`.
+/// Any answer for programs.
+///
+/// # Panics
+/// Never for what is in [`crate::base::status`], which has a JSON form.
 #[must_use]
-pub fn connections(rows: &[ConnectionRow]) -> String {
-    let columns = [Left("service"), Left("peer"), Right("age"), Right("bytes"), Left("note")];
-    table(
-        &columns,
-        rows.iter().map(|row| {
-            let service = row.service.to_owned();
-            [service, row.peer.clone(), age(row.age_s), row.bytes.to_string(), row.note.clone()]
-        }),
-    )
+pub fn document<T: Serialize + ?Sized>(document: &T) -> String {
+    String::from_utf8(json(document)).expect("JSON is UTF-8")
 }
 
 /// A column's head and the side on which its cells stand.
+#[derive(Clone, Copy)]
 enum Column {
     Left(&'static str),
     Right(&'static str),
@@ -122,38 +131,48 @@ enum Column {
 use Column::{Left, Right};
 
 impl Column {
-    fn head(&self) -> String {
+    fn head(self) -> &'static str {
         let (Left(head) | Right(head)) = self;
-        (*head).to_owned()
+        head
     }
+}
 
-    fn put(&self, line: &mut String, cell: &str, width: usize) {
-        let pad = " ".repeat(width - cell.chars().count());
-        let (before, after) = match self {
-            Left(_) => ("", pad.as_str()),
-            Right(_) => (pad.as_str(), ""),
-        };
-        *line += &[before, cell, after, "  "].concat();
-    }
+/// Foreign text as a cell.
+fn cell(text: &str) -> String {
+    escaped(text.as_bytes())
 }
 
 /// Heads and rows with two spaces between columns and none at a line's end.
 fn table<const N: usize>(columns: &[Column; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut lines = vec![columns.each_ref().map(Column::head)];
-    lines.extend(rows.map(|row| row.map(|cell| escaped(cell.as_bytes()))));
+    let mut lines = vec![columns.map(|column| column.head().to_owned())];
+    lines.extend(rows.map(|row| row.map(|text| cell(&text))));
     let widths: [usize; N] = core::array::from_fn(|n| {
         lines.iter().map(|line| line[n].chars().count()).max().unwrap_or(0)
     });
     let mut text = String::new();
     for cells in &lines {
-        let mut line = String::new();
-        for ((column, cell), width) in columns.iter().zip(cells).zip(widths) {
-            column.put(&mut line, cell, width);
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        put_line(columns, cells, &widths, &mut text);
     }
     text
+}
+
+/// One line of a table; a cell that is too wide moves the rest of its line.
+fn put_line<const N: usize>(
+    columns: &[Column; N],
+    cells: &[String; N],
+    widths: &[usize; N],
+    into: &mut String,
+) {
+    for ((column, cell), width) in columns.iter().zip(cells).zip(widths) {
+        let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+        let (before, after) = match column {
+            Left(_) => ("", pad.as_str()),
+            Right(_) => (pad.as_str(), ""),
+        };
+        into.extend([before, cell, after, "  "]);
+    }
+    into.truncate(into.trim_end_matches(' ').len());
+    into.push('\n');
 }
 
 /// Whole seconds as people say them.
@@ -205,11 +224,7 @@ mod tests {
             files: vec![StoredFile { name: EVIL.to_owned(), bytes: 7, seq: Some(1) }],
             ..StoreStatus::default()
         };
-        let row = ConnectionRow {
-            peer: EVIL.to_owned(),
-            note: EVIL.to_owned(),
-            ..ConnectionRow::default()
-        };
+        let block = ArrivingBlock { name: EVIL.to_owned(), ..ArrivingBlock::default() };
         let all = Status {
             receive: Some(ReceiveStatus { server: EVIL.to_owned(), ..ReceiveStatus::default() }),
             store: Some(store.clone()),
@@ -217,11 +232,11 @@ mod tests {
         };
         let texts = [
             channels(&[on_air(0, EVIL, EVIL)]),
-            files(Some(&store)),
-            connections(&[row]),
+            files(&Files { arriving: None, store: Some(&store) }),
             status(&all),
+            files(&Files { arriving: Some(&[block]), store: None }),
         ];
-        for (text, lines) in texts.iter().zip([2, 3, 2, 12]) {
+        for (text, lines) in texts.iter().zip([2, 3, 12, 3]) {
             assert_eq!(text.lines().count(), lines, "{text}");
             assert!(!text.contains('\u{1b}') && text.contains("a\\x1b[31m\\x0ab"), "{text}");
         }
@@ -237,22 +252,18 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("\nstore ") && !text.contains("\nsource "), "{text}");
-        assert_eq!(files(None), "this node stores nothing\n");
+        assert_eq!(files(&Files { arriving: None, store: None }), "this node stores nothing\n");
     }
 
     #[test]
-    fn connections_tell_age_and_bytes() {
-        let row = ConnectionRow {
-            service: "http",
-            peer: "127.0.0.1:5000".to_owned(),
-            age_s: 61.9,
-            bytes: 1_048_576,
-            note: "sending".to_owned(),
-        };
-        assert_eq!(
-            connections(&[row]),
-            "service  peer              age    bytes  note\n\
-             http     127.0.0.1:5000  1m 1s  1048576  sending\n"
-        );
+    fn files_on_their_way_come_before_those_in_the_store() {
+        let store = StoreStatus { blocks: 1, bytes: 7, ..StoreStatus::default() };
+        let block = ArrivingBlock { bytes: 10, arrived: 5, ..ArrivingBlock::default() };
+        let both = Files { arriving: Some(&[block]), store: Some(&store) };
+        let text = files(&both);
+        let (first, second) = text.split_once("\n\n").expect("two parts");
+        assert!(first.contains("50 %") && second.starts_with("block  name"), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&document(&both)).unwrap();
+        assert!(value["arriving"][0]["arrived"] == 5 && value["store"]["bytes"] == 7, "{value}");
     }
 }

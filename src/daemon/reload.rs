@@ -92,6 +92,7 @@ impl Daemon {
             attached: descriptors::attached(),
             source,
             mesh: setup::mesh_address(&self.listening),
+            advertise: self.node.advertised_address(),
             roots: self.node.roots().to_vec(),
             stored: stored.unwrap_or_default(),
         };

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
 use crate::base::limits;
@@ -144,10 +144,29 @@ fn line(text: &mut String, what: &str) {
     writeln!(text, "{what}").expect("a String takes every write");
 }
 
-/// The addresses that the names of `[mesh] roots` have now.
-pub(super) fn roots(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
-    let roots = config.mesh.iter().flat_map(|mesh| &mesh.roots);
-    roots.map(|(host, port)| resolve("[mesh] roots", host, *port)).collect()
+/// The addresses that the names of `[mesh] roots` have now, and why some have none: another root
+/// may do, and a name may come up later.
+pub(super) fn roots(config: &Config) -> (Vec<SocketAddr>, Vec<String>) {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for (host, port) in config.mesh.iter().flat_map(|mesh| &mesh.roots) {
+        match resolve("[mesh] roots", host, *port) {
+            Ok(root) => known.push(root),
+            Err(failure) => unknown.push(failure.text),
+        }
+    }
+    (known, unknown)
+}
+
+/// Whether looking the roots up again may tell anything new.
+pub(super) fn roots_have_names(config: &Config) -> bool {
+    let mut roots = config.mesh.iter().flat_map(|mesh| &mesh.roots);
+    config.source.is_none() && roots.any(|(host, _)| host.parse::<IpAddr>().is_err())
+}
+
+/// The address that `[mesh] advertise` has now.
+fn advertised(config: &Config) -> Option<Result<SocketAddr, Failure>> {
+    let (host, port) = config.mesh.as_ref()?.advertise.as_ref()?;
+    Some(resolve("[mesh] advertise", host, *port))
 }
 
 /// The address that a name in the configuration has now.
@@ -238,7 +257,9 @@ impl Daemon {
         registry.register(&mut signals, SIGNALS, interest).map_err(system("signals"))?;
         let source = config.source.as_ref();
         let source = source.map(|s| resolve("source", &s.host, s.port)).transpose()?;
-        let roots = roots(&config)?;
+        let (roots, mut unknown) = roots(&config);
+        let advertise = advertised(&config)
+            .and_then(|found| found.map_err(|failure| unknown.push(failure.text)).ok());
         let (spooler, stored) = store(&config)?.unzip();
         let listening = open_all(&mut reactor, &config)?;
         reactor.set_library(library_directory(&config)?);
@@ -247,7 +268,7 @@ impl Daemon {
         let attached = descriptors::attached();
         let stored = stored.unwrap_or_default();
         let mesh = mesh_address(&listening);
-        let environment = Environment { attached, source, mesh, roots, stored };
+        let environment = Environment { attached, source, mesh, advertise, roots, stored };
         let empty = Catalog::default();
         let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);
         let seed = now.mono.0 ^ u64::from(std::process::id()).rotate_left(32);
@@ -263,6 +284,7 @@ impl Daemon {
             reactor,
             node,
             listening,
+            unknown,
             survey: scan.as_ref().map(Survey::new),
             ping_at: None,
             buffer: vec![0; BUFFER_BYTES].into(),
@@ -276,6 +298,9 @@ impl Daemon {
     fn begin(&mut self, scan: Option<&Scan>) {
         if let Some(scan) = scan {
             self.tell(&scan.findings);
+        }
+        for text in self.unknown.clone() {
+            self.say(Level::Warn, &text);
         }
         for (service, _, place) in self.listening.clone() {
             self.say(Level::Info, &format!("listening: {} on {place}", service.name()));

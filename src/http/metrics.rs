@@ -5,8 +5,8 @@ use core::fmt::{self, Write as _};
 
 use crate::base::stats::Histogram;
 use crate::base::status::{
-    Answers, CHANNEL_STATES, ChannelStatus, HttpStatus, ReceiveStatus, STORE_STATES, Status,
-    StoreStatus, TvStatus,
+    Answers, CHANNEL_STATES, ChannelStatus, HttpStatus, MeshStatus, ReceiveStatus, STORE_STATES,
+    Status, StoreStatus, TvStatus,
 };
 use crate::base::text;
 
@@ -54,6 +54,7 @@ pub fn exposition(status: &Status) -> String {
         );
         page.plain(&STORE, store);
     }
+    meshes(&mut page, &status.mesh);
     page.text.push_str("# EOF\n");
     page.text
 }
@@ -173,6 +174,39 @@ const STORE: [Family<StoreStatus>; 5] = [
     counter("store_blocks_removed", "Blocks removed again.", |s| count(s.removed)),
 ];
 
+const MESH: [Family<MeshStatus>; 18] = [
+    gauge("mesh_members", "Members that this root has a place for.", |m| size(m.members?)),
+    gauge("mesh_slots", "How many others may be sent stripes.", |m| size(m.slots)),
+    gauge("mesh_slots_used", "How many others are sent stripes.", |m| size(m.slots_used)),
+    gauge("mesh_slots_used_max", "The most that were sent stripes at once.", |m| {
+        count(m.slots_used_max)
+    }),
+    gauge("mesh_depth", "Links to the root in the deepest stripe.", |m| size(m.depth)),
+    gauge("mesh_parents", "How many others send stripes.", |m| size(m.parents)),
+    counter("mesh_sent_bytes", "Bytes sent over links of the mesh.", |m| count(m.bytes_sent)),
+    counter("mesh_received_bytes", "Bytes received over links of the mesh.", |m| {
+        count(m.bytes_received)
+    }),
+    counter("mesh_wasted_bytes", "Bytes received that were there already.", |m| {
+        count(m.bytes_wasted)
+    }),
+    counter("mesh_rescued_bytes", "Bytes received from the root that is no parent.", |m| {
+        count(m.bytes_rescued)
+    }),
+    counter("mesh_blocks", "Blocks that were complete.", |m| count(m.blocks)),
+    counter("mesh_blocks_missed", "Blocks that were not complete at their air time.", |m| {
+        count(m.blocks_missed)
+    }),
+    counter("mesh_blocks_late", "Blocks of which something was late.", |m| count(m.blocks_late)),
+    counter("mesh_pulls", "Requests for bytes that were late.", |m| count(m.pulls)),
+    counter("mesh_parents_lost", "Parents that were lost.", |m| count(m.parents_lost)),
+    counter("mesh_bad_stripes", "Stripes that were not what was announced.", |m| {
+        count(m.bad_stripes)
+    }),
+    counter("mesh_nonsense", "Peers that said what they may not.", |m| count(m.nonsense)),
+    counter("mesh_joins", "Members taken in; in a member, how often it was.", |m| count(m.joins)),
+];
+
 #[expect(clippy::unnecessary_wraps, reason = "families whose value may be missing have this shape")]
 fn count(value: u64) -> Option<Value> {
     Some(Value::Count(value))
@@ -206,6 +240,35 @@ fn channels(page: &mut Page, all: &[ChannelStatus]) {
         for (channel, number) in all.iter().zip(&numbers) {
             if let Some(value) = (family.value)(channel) {
                 page.sample(family.name, family.kind.suffix(), &[("channel", number)], value);
+            }
+        }
+    }
+}
+
+/// A relay may be a member above and a root below in one channel: the role tells them apart.
+fn meshes(page: &mut Page, all: &[MeshStatus]) {
+    if all.is_empty() {
+        return;
+    }
+    let words: Vec<_> = all.iter().map(|m| (m.channel.to_string(), m.node.to_string())).collect();
+    let labels: Vec<_> = all
+        .iter()
+        .zip(&words)
+        .map(|(m, (channel, node))| {
+            [("channel", channel.as_str()), ("role", m.role), ("node", node.as_str())]
+        })
+        .collect();
+    let whole: Vec<&[(&str, &str)]> = labels.iter().map(<[_; 3]>::as_slice).collect();
+    page.info("mesh", "The parts that this node has in relay trees.", &whole);
+    for family in &MESH {
+        let values: Vec<_> = all.iter().map(family.value).collect();
+        if values.iter().all(Option::is_none) {
+            continue;
+        }
+        page.head(family.kind.name(), family.name, family.help);
+        for (labels, value) in labels.iter().zip(values) {
+            if let Some(value) = value {
+                page.sample(family.name, family.kind.suffix(), &labels[..2], value);
             }
         }
     }

@@ -4,7 +4,9 @@
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 
-use crate::base::status::{ChannelStatus, Next, OnAir, ReceiveStatus, Status, StoreStatus};
+use crate::base::status::{
+    ChannelStatus, MeshStatus, Next, OnAir, ReceiveStatus, Status, StoreStatus,
+};
 use crate::base::text;
 
 /// What [`html`] is, for `Content-Type`.
@@ -55,6 +57,7 @@ fn write(page: &mut String, status: &Status) -> fmt::Result {
         store(page, stored)?;
     }
     channels(page, &status.channels)?;
+    meshes(page, &status.mesh)?;
     page.write_str(
         "</main>\n<footer>\n<p><a href=\"/status.json\">Status as JSON</a>, \
          <a href=\"/metrics\">metrics</a></p>\n</footer>\n</body>\n</html>\n",
@@ -122,6 +125,43 @@ fn row(page: &mut String, channel: &ChannelStatus) -> fmt::Result {
         write!(page, "<a href=\"/ch/{number}/blocks/live\">Live block of channel {number}</a>")?;
     }
     page.write_str("</td></tr>\n")
+}
+
+fn meshes(page: &mut String, meshes: &[MeshStatus]) -> fmt::Result {
+    if meshes.is_empty() {
+        return Ok(());
+    }
+    page.write_str(
+        "<div>\n<table>\n<caption>Relay trees</caption>\n<thead>\n\
+         <tr><th scope=\"col\">Channel</th><th scope=\"col\">This node is</th>\
+         <th scope=\"col\">Slots used</th><th scope=\"col\">Sent</th>\
+         <th scope=\"col\">Received</th><th scope=\"col\">Blocks</th>\
+         <th scope=\"col\">Troubles</th></tr>\n</thead>\n<tbody>\n",
+    )?;
+    for mesh in meshes {
+        mesh_row(page, mesh)?;
+    }
+    page.write_str("</tbody>\n</table>\n</div>\n")
+}
+
+fn mesh_row(page: &mut String, mesh: &MeshStatus) -> fmt::Result {
+    let MeshStatus { channel, role, node, slots, slots_used, .. } = mesh;
+    write!(page, "<tr><td>{channel}</td><th scope=\"row\">{} {node}", Safe(role))?;
+    match (mesh.members, mesh.root) {
+        (Some(members), _) => write!(page, ", {members} members")?,
+        (None, Some(root)) => write!(page, " of {root}, {} parents", mesh.parents)?,
+        (None, None) => write!(page, " without a root, {} parents", mesh.parents)?,
+    }
+    let MeshStatus { blocks, blocks_missed, blocks_late, pulls, parents_lost, .. } = mesh;
+    writeln!(
+        page,
+        "</th><td>{slots_used} of {slots}</td><td>{}</td><td>{}</td>\
+         <td>{blocks}, {blocks_missed} missed, {blocks_late} late</td>\
+         <td>{pulls} pulls, {parents_lost} parents lost, {} bad stripes</td></tr>",
+        Size(mesh.bytes_sent),
+        Size(mesh.bytes_received),
+        mesh.bad_stripes,
+    )
 }
 
 fn now_showing(page: &mut String, on_air: &OnAir) -> fmt::Result {

@@ -3,8 +3,9 @@
 
 use core::time::Duration;
 
+use crate::base::status::mesh::Id;
 use crate::base::status::{
-    Answers, ChannelStatus, HttpStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status,
+    Answers, ChannelStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status,
     StoreStatus, StoredFile, TvStatus,
 };
 
@@ -50,6 +51,7 @@ pub(crate) fn full() -> Status {
             ],
             ..StoreStatus::default()
         }),
+        mesh: vec![member(), root()],
         http: HttpStatus {
             answers: Answers { ok: 5, elsewhere: 4, refused: 3, failed: 2 },
             ..HttpStatus::default()
@@ -84,5 +86,37 @@ fn on_air(now: &str) -> ChannelStatus {
         max_clients: 10,
         window: Some((4700, 4712)),
         ..ChannelStatus::default()
+    }
+}
+
+fn member() -> MeshStatus {
+    MeshStatus {
+        channel: 0,
+        role: "member",
+        node: Id(0xab),
+        root: Some(([127, 0, 0, 1], 6061).into()),
+        slots: 4,
+        slots_used: 1,
+        parents: 2,
+        bytes_sent: 8_000,
+        blocks: 7,
+        blocks_missed: 1,
+        blocks_late: 2,
+        pulls: 3,
+        parents_lost: 4,
+        bad_stripes: 5,
+        ..MeshStatus::default()
+    }
+}
+
+/// The part of a relay in the same channel that is below it.
+fn root() -> MeshStatus {
+    MeshStatus {
+        role: "root",
+        node: Id(0xac),
+        root: None,
+        members: Some(12),
+        bytes_sent: 9_000,
+        ..member()
     }
 }

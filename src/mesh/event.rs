@@ -1,7 +1,7 @@
 //! What a mesh tells its node, and what it is asked for: only values.
 
 use core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use crate::base::port::Blob;
@@ -15,6 +15,8 @@ pub struct RootSettings {
     pub node: NodeId,
     /// The channel's name.
     pub channel: String,
+    /// What its own timers carry, so that a node with several roots can tell them apart.
+    pub number: u64,
     /// The run of the channel: the same for all roots of it.
     pub epoch: u64,
     /// What members show to each other.
@@ -33,8 +35,10 @@ pub struct RootSettings {
     pub rate: u64,
     /// Bytes a second that it sends outside its slots.
     pub rescue_rate: u64,
-    /// Other roots of the channel, best first.
+    /// Other roots of the channel, best first: named to whoever is not taken in.
     pub roots: Vec<SocketAddr>,
+    /// The address of this machine that it dials from; any when none.
+    pub from: Option<IpAddr>,
 }
 
 /// What a member is set to.
@@ -48,8 +52,23 @@ pub struct MemberSettings {
     pub port: u16,
     /// Children that it may have.
     pub slots: usize,
-    /// Roots, best first; never none.
+    /// Roots, best first; none while their names are not known.
     pub roots: Vec<SocketAddr>,
+    /// The address of this machine that it dials from; any when none.
+    pub from: Option<IpAddr>,
+    /// A relay: the root of a part of the mesh, with members of its own.
+    pub part: Option<PartSettings>,
+}
+
+/// What a member is set to that has members of its own: all its slots are for these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartSettings {
+    /// Where it can be dialled.
+    pub advertise: SocketAddr,
+    /// Members at most.
+    pub members_max: usize,
+    /// Bytes a second that it sends outside its slots.
+    pub rescue_rate: u64,
 }
 
 /// A block of a root that enters the mesh.
@@ -125,6 +144,8 @@ pub enum Event {
         /// When it is asked again, or the next one.
         again_in: Duration,
     },
+    /// Member: every root was asked in vain; told again after each round.
+    Rootless,
     /// Member: a parent is gone, silent or refuses.
     LostParent {
         /// Which.
@@ -219,6 +240,7 @@ pub struct Stats {
     pub bytes_sent: u64,
     pub bytes_received: u64,
     pub bytes_wasted: u64,
+    pub bytes_rescued: u64,
     pub blocks: u64,
     pub blocks_missed: u64,
     pub blocks_late: u64,

@@ -1,16 +1,16 @@
 //! What a root and a member have in common: their links, their blocks, their children, and the way
 //! that each stripe takes to them. Called by both; asks no one for bytes.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, End};
 use crate::base::text::escaped;
-use crate::base::time::Mono;
+use crate::mesh::complaints::Complaints;
 use crate::mesh::event::{BlockRow, Event, LinkRow, Stats};
 use crate::mesh::feed::Feed;
-use crate::mesh::link::Links;
+use crate::mesh::link::{Link, Links};
 use crate::mesh::store::Store;
 use crate::mesh::wire::{
     Beat, Denial, Gone, Hello, Message, NodeId, Path, Refuse, Refused, Stripes,
@@ -23,8 +23,10 @@ pub(super) struct Hub {
     pub(super) channel: String,
     pub(super) epoch: Option<u64>,
     pub(super) ticket: [u8; 16],
-    /// The one before: a root that was restarted gives a new one, but not to all at once.
-    old_ticket: [u8; 16],
+    /// What other roots of the same run gave to be shown, newest last: links made before a move
+    /// from one root to another stay good, and a root that was restarted gives a new one, but not
+    /// to all at once.
+    old_tickets: VecDeque<[u8; 16]>,
     /// Stripes of the channel; 0 while that is not known.
     pub(super) stripes: usize,
     pub(super) links: Links,
@@ -38,8 +40,7 @@ pub(super) struct Hub {
     pub(super) stats: Stats,
     /// Links that others may have made here.
     pub(super) accepted_max: usize,
-    /// By address: when its nonsense was last put into words.
-    complaints: BTreeMap<Option<IpAddr>, Mono>,
+    complaints: Complaints,
 }
 
 impl Hub {
@@ -49,7 +50,7 @@ impl Hub {
             channel,
             epoch: None,
             ticket: [0; 16],
-            old_ticket: [0; 16],
+            old_tickets: VecDeque::new(),
             stripes: 0,
             links: Links::default(),
             store: Store::default(),
@@ -59,14 +60,7 @@ impl Hub {
             late: Stripes::EMPTY,
             stats: Stats::default(),
             accepted_max,
-            complaints: BTreeMap::new(),
-        }
-    }
-
-    /// What members show to each other from now on.
-    pub(super) fn set_ticket(&mut self, ticket: [u8; 16]) {
-        if ticket != self.ticket {
-            self.old_ticket = core::mem::replace(&mut self.ticket, ticket);
+            complaints: Complaints::default(),
         }
     }
 
@@ -79,22 +73,61 @@ impl Hub {
         }
     }
 
+    /// What is shown to others from now on.
+    pub(super) fn show(&mut self, ticket: [u8; 16]) {
+        if ticket != self.ticket {
+            let old = core::mem::replace(&mut self.ticket, ticket);
+            if old != [0; 16] {
+                self.old_tickets.push_back(old);
+            }
+            if self.old_tickets.len() > limits::MESH_ROOTS_MAX {
+                self.old_tickets.pop_front();
+            }
+        }
+    }
+
+    /// Takes part in another run from now on, in which no ticket of the old one is good.
+    pub(super) fn begin_run(&mut self, epoch: u64) {
+        self.epoch = Some(epoch);
+        self.ticket = [0; 16];
+        self.old_tickets.clear();
+    }
+
+    /// Whether these bytes were given out by a root of this run.
+    fn shows_ticket(&self, ticket: [u8; 16]) -> bool {
+        let given = ticket == self.ticket || self.old_tickets.contains(&ticket);
+        self.epoch.is_some() && given && ticket != [0; 16]
+    }
+
+    /// Dials a root, whatever run it is of.
+    pub(super) fn dial_root(&mut self, cx: &mut Cx, to: SocketAddr) -> Option<Conn> {
+        let hello = Hello { epoch: None, ..self.hello() };
+        self.links.dial(cx, to, &hello)
+    }
+
     pub(super) fn dial(&mut self, cx: &mut Cx, to: SocketAddr) -> Option<Conn> {
         let hello = self.hello();
         self.links.dial(cx, to, &hello)
     }
 
-    pub(super) fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
+    /// Takes a link from the lobby, and answers its hello, unless there are too many.
+    pub(super) fn admit(&mut self, cx: &mut Cx, conn: Conn, link: Link) -> bool {
+        let peer = cx.peers.get(conn.0).and_then(|peer| peer.addr);
         let unproven = peer.map_or(0, |peer| self.links.unproven(peer.ip()));
+        let full = self.links.accepted() >= self.accepted_max;
         // Of a member, which has less room, one address gets no more than a quarter.
-        if unproven >= limits::MESH_UNPROVEN_MAX.min(self.accepted_max / 4) {
+        let crowd = unproven >= limits::MESH_UNPROVEN_MAX.min(self.accepted_max / 4);
+        self.links.adopt(conn, link);
+        if full {
+            self.turn_away(cx, conn, "as many links as there may be".to_owned());
+        } else if crowd {
             let why = format!("{unproven} links from there have not been let in; no more for now");
-            return self.complain(cx, peer, why);
-        }
-        if self.links.accepted() < self.accepted_max {
+            self.turn_away(cx, conn, why);
+        } else {
             let hello = self.hello();
-            self.links.accept(cx, peer, &hello);
+            self.links.say(cx, conn, &Message::Hello(hello));
         }
+        !full && !crowd
     }
 
     /// Whether whoever says hello belongs here; one that does not is told so and closed.
@@ -117,12 +150,6 @@ impl Hub {
         false
     }
 
-    /// Whether these bytes were given out by the root of this run.
-    fn shows_ticket(&self, ticket: [u8; 16]) -> bool {
-        let given = ticket == self.ticket || ticket == self.old_ticket;
-        self.epoch.is_some() && given && ticket != [0; 16]
-    }
-
     /// Says why not, and closes.
     pub(super) fn turn_away(&mut self, cx: &mut Cx, conn: Conn, reason: String) {
         self.nonsense(cx, conn, reason.clone());
@@ -140,16 +167,7 @@ impl Hub {
     /// Counts it, and puts it into words once a minute for each address.
     fn complain(&mut self, cx: &Cx, address: Option<SocketAddr>, why: String) {
         self.stats.nonsense += 1;
-        let (now, who) = (cx.now.mono, address.map(|address| address.ip()));
-        let recent = |at: &Mono| now.since(*at) < limits::SAY_AGAIN;
-        if self.complaints.get(&who).is_some_and(recent) {
-            return;
-        }
-        if self.complaints.len() >= limits::MESH_COMPLAINTS_MAX {
-            self.complaints.retain(|_, at| recent(at));
-        }
-        if self.complaints.len() < limits::MESH_COMPLAINTS_MAX {
-            self.complaints.insert(who, now);
+        if self.complaints.may_say(cx.now.mono, address) {
             self.events.push_back(Event::Nonsense { address, why });
         }
     }
@@ -305,7 +323,14 @@ impl Hub {
         self.feed.pump_all(cx, &mut self.links, &self.store);
     }
 
-    /// A sign of life.
+    /// A sign of life when nothing else is to be told: the ways are those of the last beat.
+    pub(super) fn pulse(&mut self, cx: &mut Cx, conn: Conn) {
+        let late = self.late & self.feed.stripes_of(conn);
+        let newest = self.store.newest().unwrap_or(0);
+        self.links.say(cx, conn, &Message::Beat(Beat { newest, late, paths: Vec::new() }));
+    }
+
+    /// What comes which way, and what is late.
     pub(super) fn beat(&mut self, cx: &mut Cx, conn: Conn) {
         let stripes = self.feed.stripes_of(conn);
         let mut paths: Vec<Path> = Vec::new();
@@ -340,7 +365,7 @@ impl Hub {
                 address: cx.peers.get(fed.conn.0).and_then(|peer| peer.addr),
                 stripes: fed.stripes,
                 bytes: link.map_or(0, |link| link.sent),
-                queued: link.map_or(0, super::link::Link::queued),
+                queued: link.map_or(0, Link::queued),
                 lag: fed.seq.map_or(0, |seq| last.saturating_sub(seq)),
             }
         };
@@ -363,7 +388,7 @@ impl Hub {
         self.store.check_invariants(cx);
         self.feed.check_invariants(cx);
         self.links.check_invariants();
-        assert!(self.complaints.len() <= limits::MESH_COMPLAINTS_MAX, "complaints are bounded");
+        self.complaints.check_invariants();
         for (conn, _) in self.links.iter() {
             assert!(cx.is_open(conn), "a link has a connection");
         }

@@ -111,27 +111,28 @@ pub(super) struct Links {
     /// Links to children on which something waits.
     waiting: usize,
     goodput: Goodput,
+    /// The address of ours that links are made from, where that is of the same kind.
+    pub(super) from: Option<IpAddr>,
 }
 
 impl Links {
     /// Connects to a node and says who we are.
     pub(super) fn dial(&mut self, cx: &mut Cx, to: SocketAddr, hello: &Hello) -> Option<Conn> {
         let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
-        let conn = cx.dial(Service::Mesh, (to, None), patience)?;
-        self.open(cx, conn, true, hello);
+        let alike = |from: &IpAddr| {
+            from.is_ipv4() == to.is_ipv4() && from.is_loopback() == to.ip().is_loopback()
+        };
+        let conn = cx.dial(Service::Mesh, (to, self.from.filter(alike)), patience)?;
+        self.open(cx, conn, true);
+        self.say(cx, conn, &Message::Hello(hello.clone()));
         Some(conn)
     }
 
-    /// Takes a connection and says who we are.
-    pub(super) fn accept(
-        &mut self,
-        cx: &mut Cx,
-        peer: Option<SocketAddr>,
-        hello: &Hello,
-    ) -> Option<Conn> {
+    /// Takes a connection. Whoever dialled speaks first.
+    pub(super) fn accept(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) -> Option<Conn> {
         let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
         let conn = cx.accept(Service::Mesh, peer, patience)?;
-        self.open(cx, conn, false, hello);
+        self.open(cx, conn, false);
         self.accepted += 1;
         if let (Some(link), Some(peer)) = (self.all.get_mut(conn.0), peer) {
             let from = neighbourhood(peer.ip());
@@ -141,7 +142,24 @@ impl Links {
         Some(conn)
     }
 
-    fn open(&mut self, cx: &mut Cx, conn: Conn, dialled: bool, hello: &Hello) {
+    /// Gives a link away that goes on elsewhere.
+    pub(super) fn take(&mut self, now: Mono, conn: Conn) -> Option<Link> {
+        let from = self.all.get(conn.0)?.from;
+        let link = self.remove(now, conn)?;
+        Some(Link { from, ..link })
+    }
+
+    /// Goes on with a link from elsewhere, that others made.
+    pub(super) fn adopt(&mut self, conn: Conn, link: Link) {
+        self.accepted += 1;
+        if let Some(from) = link.from {
+            *self.unproven.entry(from).or_default() += 1;
+        }
+        self.waiting += usize::from(link.queued > 0);
+        self.all.insert(conn.0, link);
+    }
+
+    fn open(&mut self, cx: &mut Cx, conn: Conn, dialled: bool) {
         let now = cx.now.mono;
         let link = Link {
             dialled,
@@ -161,7 +179,6 @@ impl Links {
         };
         self.all.insert(conn.0, link);
         take(cx, conn, HEAD_BYTES as u64);
-        self.say(cx, conn, &Message::Hello(hello.clone()));
     }
 
     /// A link by its connection.

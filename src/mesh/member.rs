@@ -9,13 +9,18 @@
 //! | | wait, full, gone, silent | waiting, 0.2 s to 10 s with jitter |
 //! | joined | place | the stripes move (`intake`) |
 //! | | gone, silent, another run | waiting; links, heirs and helpers go on without a root |
+//! | | wait: the root stops, or has lost us | waiting, then the next root; all links go on |
 //! | any | [`Member::leave`] | leaving: children are told and served for 2 s at most |
+//!
+//! A member that is set to be the root of a part has, from its first place on, a realm of members
+//! that uses its links, blocks and children; before that it asks whoever joins to wait.
 //!
 //! `intake` has the parents and what becomes of a stripe without one; `repair` finds what is late
 //! or wrong, and hands complete blocks up in order; `dispute` asks the root who is right.
 
 mod dispute;
 mod intake;
+mod part;
 mod repair;
 
 use core::time::Duration;
@@ -30,11 +35,15 @@ use crate::mesh::event::{Event, LinkRow, MemberSettings};
 use crate::mesh::feed::Feed;
 use crate::mesh::hub::Hub;
 use crate::mesh::link::{Link, News, Pulse};
+use crate::mesh::realm::{self, Realm};
 use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Report, Stripes};
 
 use dispute::Dispute;
 use intake::{Intake, Upstream};
 use repair::{Pull, Reference};
+
+/// Why a link is lost whose other end says nothing any more.
+const SILENT: &str = "is silent";
 
 /// The link to the root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +62,8 @@ enum Control {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) hub: Hub,
+    /// The members below, where this is the root of a part and has its own place.
+    pub(super) realm: Option<Realm>,
     settings: MemberSettings,
     control: Control,
     /// Which root is asked next, or was asked last.
@@ -62,6 +73,7 @@ pub(super) struct Member {
     backoff: Duration,
     join_timer: Option<Timer>,
     tick: Option<Timer>,
+    ticks: u32,
     /// The root that gave us our place.
     root: Option<(NodeId, SocketAddr)>,
     /// Where those are dialled whom the last places named.
@@ -102,12 +114,18 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(cx: &mut Cx, settings: MemberSettings) -> Self {
         let now = cx.now.mono;
-        let accepted_max = settings.slots + limits::MESH_GUESTS_MAX;
-        let feed = Feed::new(settings.slots, None, now);
-        let hub = Hub::new(settings.node, settings.channel.clone(), feed, accepted_max);
+        let accepted_max = match &settings.part {
+            Some(part) => realm::accepted_max(settings.slots, part.members_max),
+            None => settings.slots + limits::MESH_GUESTS_MAX,
+        };
+        let rescue_rate = settings.part.as_ref().map(|part| part.rescue_rate);
+        let feed = Feed::new(settings.slots, rescue_rate, now);
+        let mut hub = Hub::new(settings.node, settings.channel.clone(), feed, accepted_max);
+        hub.links.from = settings.from;
         let tick = Some(cx.wake(Why::MeshTick, 0, limits::MESH_TICK_EVERY));
         let mut member = Self {
             hub,
+            realm: None,
             settings,
             control: Control::Waiting,
             turn: 0,
@@ -115,6 +133,7 @@ impl Member {
             backoff: limits::MESH_REJOIN_MIN,
             join_timer: None,
             tick,
+            ticks: 0,
             root: None,
             peers: BTreeMap::new(),
             helpers: Vec::new(),
@@ -149,10 +168,22 @@ impl Member {
     }
 
     fn ask_root(&mut self, cx: &mut Cx) {
-        let conn = self.root_in_turn().and_then(|root| self.hub.dial(cx, root));
+        let conn = self.root_in_turn().and_then(|root| self.hub.dial_root(cx, root));
         match conn {
             Some(conn) => self.control = Control::Asking(conn),
             None => drop(self.ask_later(cx)),
+        }
+    }
+
+    /// Other addresses of roots, because their names mean others now, or better ones are known.
+    pub(super) fn set_roots(&mut self, roots: Vec<SocketAddr>) {
+        let fresh = roots != self.settings.roots;
+        self.settings.roots = roots;
+        if fresh && !matches!(self.control, Control::Joined(_)) {
+            (self.turn, self.backoff) = (0, limits::MESH_REJOIN_MIN);
+        }
+        if let Some(realm) = &mut self.realm {
+            realm.set_roots(self.settings.roots.clone());
         }
     }
 
@@ -163,6 +194,7 @@ impl Member {
         let wait = cx.rng.between(self.backoff / 2, self.backoff);
         if self.turn.is_multiple_of((self.settings.roots.len() + self.named.len()).max(1)) {
             self.backoff = (self.backoff * 2).min(limits::MESH_REJOIN_MAX);
+            self.hub.events.push_back(Event::Rootless);
         }
         if let Some(old) = self.join_timer.replace(cx.wake(Why::MeshJoin, 0, wait)) {
             cx.wheel.cancel(old);
@@ -196,6 +228,10 @@ impl Member {
         }
         self.repair(cx);
         self.settle_intakes(cx);
+        self.ticks = self.ticks.wrapping_add(1);
+        if let Some(realm) = self.realm.as_mut().filter(|_| self.ticks.is_multiple_of(4)) {
+            realm.tick(cx, &mut self.hub);
+        }
         self.hub.sweep(cx);
         self.sweep_upstreams(cx);
         self.tell_root(cx);
@@ -219,7 +255,10 @@ impl Member {
         self.lost(cx, conn, "said what it may not");
     }
 
-    fn greeted(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
+    pub(super) fn greeted(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
+        if self.realm.as_mut().is_some_and(|r| r.proved(cx, &mut self.hub, (conn, hello))) {
+            return;
+        }
         if !self.hub.greet(cx, conn, hello) {
             return self.lost(cx, conn, "is another node than it should be");
         }
@@ -238,15 +277,25 @@ impl Member {
 
     fn join(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
         let address = cx.peers.get(conn.0).and_then(|peer| peer.addr);
+        let before = self.root.map(|(root, _)| root);
         self.root = address.map(|address| (hello.node, address));
         let same_run = hello.epoch.is_some() && hello.epoch == self.hub.epoch;
-        let held = if same_run { self.parents() } else { Vec::new() };
+        let mut held = if same_run { self.parents() } else { Vec::new() };
+        // What the last root sent, this one is asked for: it may be the same after a restart.
+        let its = held.iter_mut().filter(|(_, parent)| Some(*parent) == before);
+        its.for_each(|(_, parent)| *parent = hello.node);
         let join = Join {
             port: self.settings.port,
             slots: u16::try_from(self.settings.slots.min(limits::MESH_SLOTS_MAX)).unwrap_or(0),
             newest: self.hub.store.newest(),
             forwards: self.hub.feed.forwards(),
             held,
+            part: false,
+        };
+        // The slots of the root of a part are all for its own members.
+        let join = match self.settings.part {
+            Some(_) => Join { slots: 0, forwards: Stripes::EMPTY, part: true, ..join },
+            None => join,
         };
         self.hub.links.say(cx, conn, &Message::Join(join));
     }
@@ -260,10 +309,7 @@ impl Member {
             return self.root_says(cx, conn, message);
         }
         let Some(node) = self.by_conn.get(&conn).copied() else {
-            if let Err(why) = self.hub.child(cx, conn, message) {
-                self.throw_out(cx, conn, why);
-            }
-            return;
+            return self.below_says(cx, conn, message);
         };
         if !Stripes::first(self.intakes.len()).holds(stripes_named(&message)) {
             return self.throw_out(cx, conn, "a stripe that the channel does not have");
@@ -306,8 +352,9 @@ impl Member {
         if self.hub.epoch != Some(place.epoch) {
             self.new_run(cx, place);
         }
-        self.hub.set_ticket(place.ticket);
+        self.hub.show(place.ticket);
         self.hub.stripes = place.parents.len();
+        self.found_realm(cx, place);
         if self.control != Control::Joined(conn) {
             self.control = Control::Joined(conn);
             self.backoff = limits::MESH_REJOIN_MIN;
@@ -317,7 +364,9 @@ impl Member {
         self.told_of(cx.now.mono, place.newest);
         // A root that has nothing yet: the channel begins with the first block that comes.
         self.oldest = if place.from == 0 { u64::MAX } else { place.oldest };
-        self.hub.feed.list(&place.children, place.from);
+        if self.realm.is_none() {
+            self.hub.feed.list(&place.children, place.from);
+        }
         self.take_place(cx, place, (root, address));
         self.hub.pump_all(cx);
     }
@@ -340,7 +389,7 @@ impl Member {
         self.disputes.clear();
         self.late_seq = None;
         self.intakes = place.parents.iter().map(|_| Intake::default()).collect();
-        self.hub.epoch = Some(place.epoch);
+        self.hub.begin_run(place.epoch);
     }
 
     pub(super) fn filled(&mut self, cx: &mut Cx, conn: Conn, upto: u64) {
@@ -383,10 +432,10 @@ impl Member {
 
     pub(super) fn timeout(&mut self, cx: &mut Cx, conn: Conn) {
         match self.hub.links.timer(cx, conn) {
-            Pulse::Beat => self.hub.beat(cx, conn),
+            Pulse::Beat => self.hub.pulse(cx, conn),
             Pulse::Lost => {
                 self.hub.drop_link(cx, conn, End::Reset);
-                self.lost(cx, conn, "is silent");
+                self.lost(cx, conn, SILENT);
                 self.hub.pump_all(cx);
             }
             Pulse::Unknown => cx.close(conn, End::Reset),
@@ -397,8 +446,8 @@ impl Member {
     fn lost(&mut self, cx: &mut Cx, conn: Conn, why: &'static str) {
         if self.is_control(conn) && self.leaving.is_none() {
             let root = self.root_in_turn();
-            // The same root first: it may only have been restarted.
-            let joined = matches!(self.control, Control::Joined(_));
+            // The same root first: it may only have been restarted. One that is silent was not.
+            let joined = matches!(self.control, Control::Joined(_)) && why != SILENT;
             let again_in = self.ask_later(cx);
             self.turn -= usize::from(joined);
             if let Some(root) = root {
@@ -407,6 +456,9 @@ impl Member {
         }
         if let Some(node) = self.by_conn.remove(&conn) {
             self.upstream_lost(cx, node, conn, why);
+        }
+        if let Some(realm) = &mut self.realm {
+            realm.lost(cx, &mut self.hub, conn);
         }
     }
 
@@ -448,7 +500,11 @@ impl Member {
             Control::Joined(conn) => Some(conn),
             _ => None,
         };
-        for conn in children.iter().copied().chain(root) {
+        // The members of a part go to another root and take their stripes along; children told to
+        // go to their heirs would find these below this very node.
+        let told = if self.realm.is_some() { &[] } else { &children[..] };
+        self.disband(cx, "this root stops");
+        for conn in told.iter().copied().chain(root) {
             self.hub.links.say(cx, conn, &Message::Leaving);
         }
         if let Some(timer) = self.join_timer.take() {
@@ -459,7 +515,8 @@ impl Member {
         }
     }
 
-    fn over(&mut self, cx: &mut Cx) {
+    pub(super) fn over(&mut self, cx: &mut Cx) {
+        self.disband(cx, "this root stops");
         self.control = Control::Left;
         let conns: Vec<Conn> = self.hub.links.iter().map(|(conn, _)| conn).collect();
         for conn in conns {
@@ -492,12 +549,18 @@ impl Member {
         self.ups.iter().map(row).collect()
     }
 
+    /// Bytes that came from the root though it is not the parent.
+    pub(super) fn rescued(&self) -> u64 {
+        self.rescued
+    }
+
     pub(super) fn timers(&self) -> usize {
         usize::from(self.tick.is_some()) + usize::from(self.join_timer.is_some())
     }
 
     pub(super) fn check_invariants(&self, cx: &Cx) {
         self.hub.check_invariants(cx);
+        self.realm.iter().for_each(|realm| realm.check_invariants(cx));
         for (node, up) in &self.ups {
             assert_eq!(self.by_conn.get(&up.conn), Some(node), "both books name a link");
             assert!(cx.is_open(up.conn), "an upstream has a connection");

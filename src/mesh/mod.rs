@@ -5,7 +5,11 @@
 //! * [`wire`]: the bytes between nodes, to values and back.
 //! * [`planner`]: who takes which stripe from whom; pure, run by the root of a mesh.
 //! * `link`, `store`, `feed`, `hub`: what every node has: connections, blocks by stripe, children.
-//! * `root` and `member`: the two kinds of node. [`Mesh`] is either, as a node sees it.
+//! * [`Lobby`]: links that have not said yet which channel they want; one port serves all meshes.
+//! * `realm`: what makes a node a root: members, their control links and the planner.
+//! * `root` and `member`: the two kinds of node. [`Mesh`] is either, as a node sees it. A relay is
+//!   a member with a realm of its own: it takes a channel from the mesh above, and is the root of a
+//!   part below, of the same run, so that another relay or the server itself is as good as it.
 //!
 //! Words: the *root* is the node whose channel does not come from the mesh; every other node is a
 //! *member*; a *slot* is one child connection; a *stripe* is one of the K parts of each block; a
@@ -19,12 +23,15 @@
 //! over the same link. A link has a queue of limited bytes; what a slow child has not been sent is
 //! no queue but its place in the blocks that are kept.
 
+mod complaints;
 mod event;
 mod feed;
 mod hub;
 mod link;
+mod lobby;
 mod member;
 pub mod planner;
+mod realm;
 mod root;
 mod store;
 #[cfg(test)]
@@ -37,10 +44,14 @@ use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Span, Why};
 
 use hub::Hub;
 use member::Member;
+use realm::Realm;
 use root::Root;
 use wire::NodeId;
 
-pub use event::{Airing, Arrived, BlockRow, Event, LinkRow, MemberSettings, RootSettings, Stats};
+pub use event::{
+    Airing, Arrived, BlockRow, Event, LinkRow, MemberSettings, PartSettings, RootSettings, Stats,
+};
+pub use lobby::{Guest, Lobby};
 
 /// One node's part in the mesh of one channel.
 #[derive(Debug)]
@@ -75,9 +86,24 @@ impl Mesh {
         Self(Kind::Member(Box::new(Member::new(cx, settings))))
     }
 
-    /// Somebody connected to the mesh's port.
-    pub fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
-        self.hub_mut().incoming(cx, peer);
+    /// The channel that it carries, as a hello names it.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.hub().channel
+    }
+
+    /// Whether a connection is one of its links.
+    #[must_use]
+    pub fn has(&self, conn: Conn) -> bool {
+        self.hub().links.get(conn).is_some()
+    }
+
+    /// Takes a link that wants this mesh from the [`Lobby`].
+    pub fn admit(&mut self, cx: &mut Cx, guest: Guest) {
+        let Guest { conn, link, hello } = guest;
+        if self.hub_mut().admit(cx, conn, link) {
+            either!(self, node => node.greeted(cx, conn, &hello));
+        }
     }
 
     /// A connection stands. Nothing follows from that: the hello is on its way already.
@@ -162,6 +188,11 @@ impl Mesh {
         either!(self, node => node.leave(cx));
     }
 
+    /// Ends its part at once, without a word to anybody: another takes its place.
+    pub fn abandon(&mut self, cx: &mut Cx) {
+        either!(self, node => node.over(cx));
+    }
+
     /// What happened since the last question.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.hub_mut().events.pop_front()
@@ -176,7 +207,23 @@ impl Mesh {
     /// Its counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.hub().stats()
+        let stats = self.hub().stats();
+        match &self.0 {
+            Kind::Root(_) => stats,
+            Kind::Member(member) => Stats { bytes_rescued: member.rescued(), ..stats },
+        }
+    }
+
+    /// The run of the channel, once it is known.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.hub().epoch
+    }
+
+    /// Links between it and the root in the stripe in which it is deepest; 0 for the root.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.hub().paths.iter().map(Vec::len).max().unwrap_or(0)
     }
 
     /// Every link that carries stripes: who sends to this node, then who is sent to.
@@ -196,30 +243,43 @@ impl Mesh {
         self.hub().block_rows()
     }
 
-    /// Root: the tree of a stripe, or of all merged. Empty on a member.
+    /// Root or relay: the tree of a stripe, or of all merged. Empty on other members.
     #[must_use]
     pub fn tree(&self, stripe: Option<usize>) -> Vec<(planner::Row, Option<SocketAddr>)> {
-        match &self.0 {
-            Kind::Root(root) => root.tree(stripe),
-            Kind::Member(_) => Vec::new(),
-        }
+        self.realm().map_or_else(Vec::new, |realm| realm.tree(stripe))
     }
 
-    /// Root: why a member is where it is.
+    /// Root or relay: why a member is where it is.
     #[must_use]
     pub fn why(&self, node: NodeId) -> Option<planner::Place> {
-        match &self.0 {
-            Kind::Root(root) => root.why(node),
-            Kind::Member(_) => None,
+        self.realm()?.why(node)
+    }
+
+    /// Root or relay: how many members it has.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.realm().map_or(0, Realm::members)
+    }
+
+    /// Whether it is the root of the whole mesh.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        matches!(self.0, Kind::Root(_))
+    }
+
+    /// Other addresses of the roots, best first: of a member those that it asks, of a root those
+    /// that it names to whoever is not taken in.
+    pub fn set_roots(&mut self, roots: Vec<SocketAddr>) {
+        match &mut self.0 {
+            Kind::Root(root) => root.realm.set_roots(roots),
+            Kind::Member(member) => member.set_roots(roots),
         }
     }
 
-    /// Root: how many members it has.
-    #[must_use]
-    pub fn members(&self) -> usize {
+    fn realm(&self) -> Option<&Realm> {
         match &self.0 {
-            Kind::Root(root) => root.members(),
-            Kind::Member(_) => 0,
+            Kind::Root(root) => Some(&root.realm),
+            Kind::Member(member) => member.realm.as_ref(),
         }
     }
 

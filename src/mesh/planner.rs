@@ -80,6 +80,9 @@ pub struct Joining {
     pub held: Vec<Option<NodeId>>,
     /// Stripes that it sends to others already.
     pub forwards: Stripes,
+    /// Whether it is the root of a part with members of its own: a slot of the root is well spent
+    /// on it though it offers none here.
+    pub part: bool,
 }
 
 /// What has happened.

@@ -14,10 +14,9 @@ use crate::node::{Channel, Environment};
 use crate::tv;
 
 pub(super) fn channels(config: &Config, catalog: &Catalog, now: Now) -> Vec<Channel> {
-    // The first channel is the one that the relay trees carry, ahead of its time.
-    let lead =
-        |number| config.mesh.as_ref().filter(|_| number == 0).map_or(Duration::ZERO, |m| m.lead);
-    let scheduled = |c: &config::Channel| scheduled(c, catalog, lead(c.number));
+    // The relay trees carry blocks ahead of their time.
+    let lead = config.mesh.as_ref().map_or(Duration::ZERO, |mesh| mesh.lead);
+    let scheduled = |c: &config::Channel| scheduled(c, catalog, lead);
     let mut channels: Vec<_> = config.channels.iter().map(scheduled).collect();
     if let Some(name) = source_name(config) {
         channels.push(Channel {
@@ -70,7 +69,8 @@ pub(super) fn client(config: &Config, environment: &Environment) -> Option<tv::c
     let from = receive.listen.ip();
     let from = (!from.is_unspecified()).then_some(from);
     let server = environment.source?;
-    Some(tv::client::Client::new(server, source.channel, from, receive.period))
+    let client = tv::client::Client::new(server, source.channel, from, receive.period);
+    Some(if config.mesh.is_some() { client.with_mesh() } else { client })
 }
 
 pub(super) fn spool(config: &Config, environment: &Environment) -> Option<Spool> {

@@ -43,6 +43,8 @@ pub struct Environment {
     pub source: Option<SocketAddr>,
     /// Where this node's mesh port is.
     pub mesh: Option<SocketAddr>,
+    /// What others dial to come there, where that is configured, looked up.
+    pub advertise: Option<SocketAddr>,
     /// The roots' addresses, looked up, best first.
     pub roots: Vec<SocketAddr>,
     /// Files that the store holds already: name and bytes.
@@ -80,6 +82,8 @@ pub struct Node {
     log_dropped: u64,
     stopping: Option<Stopping>,
     lines: VecDeque<(Level, String)>,
+    /// Whether every root has failed, so that their names are to be looked up again.
+    rootless: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,6 +127,7 @@ impl Node {
             reloads: 0,
             log_dropped: 0,
             stopping: None,
+            rootless: false,
             lines: VecDeque::new(),
         }
     }
@@ -155,7 +160,10 @@ impl Node {
             Input::Ended { conn } => self.ended(conn),
             Input::Sent { conn, bytes, left } => self.sent(conn, bytes, left),
             Input::Closed { conn, why } => self.closed(conn, why),
-            Input::Hashed { span, hash } => self.mesh_hashed(span, hash),
+            Input::Hashed { span, hash } => {
+                let cx = &mut self.cx;
+                self.trees.iter_mut().for_each(|t| t.hashed(cx, span, hash));
+            }
             // No service of this configuration has a UDP socket yet.
             Input::Datagram { .. } => {}
             Input::Opened { blob, facts } => self.opened(blob, facts),
@@ -222,16 +230,17 @@ impl Node {
             Service::TvReceive => self.client.iter_mut().for_each(|c| c.incoming(cx, peer)),
             Service::Http => self.http.iter_mut().for_each(|http| http.incoming(cx, peer)),
             Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
-            Service::Mesh => self.mesh_incoming(peer),
+            Service::Mesh => self.trees.iter_mut().for_each(|t| t.incoming(cx, peer)),
             Service::TvCallback | Service::TvCommand => {}
         }
     }
 
     fn filled(&mut self, conn: Conn, upto: u64) {
-        match self.service(conn) {
-            Some(Service::Mesh) => self.mesh_filled(conn, upto),
+        let service = self.service(conn);
+        let cx = &mut self.cx;
+        match service {
+            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.filled(cx, conn, upto)),
             Some(_) => {
-                let cx = &mut self.cx;
                 self.client.iter_mut().for_each(|c| c.filled(cx, conn, upto));
             }
             None => {}
@@ -253,7 +262,10 @@ impl Node {
             Some(Service::Control) => {
                 self.control.iter_mut().for_each(|c| c.data(cx, conn, bytes));
             }
-            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.mesh.data(cx, conn, bytes)),
+            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.data(cx, conn, bytes)),
+            Some(Service::TvCommand) => {
+                self.client.iter_mut().for_each(|c| c.data(cx, conn, bytes));
+            }
             // Nobody has anything to say on the others.
             _ => {}
         }
@@ -271,7 +283,7 @@ impl Node {
             }
             Some(Service::Http) => self.http.iter_mut().for_each(|h| h.ended(cx, conn)),
             Some(Service::Control) => self.control.iter_mut().for_each(|c| c.ended(cx, conn)),
-            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.mesh.ended(cx, conn)),
+            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.ended(cx, conn)),
             None => {}
         }
     }
@@ -287,7 +299,7 @@ impl Node {
             Some(Service::Control) => {
                 self.control.iter_mut().for_each(|c| c.sent(cx, conn, left));
             }
-            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.mesh.sent(cx, conn, bytes)),
+            Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.sent(cx, conn, bytes)),
             _ => {}
         }
     }
@@ -307,7 +319,7 @@ impl Node {
             }
             Service::Http => self.http.iter_mut().for_each(|http| http.closed(conn)),
             Service::Control => self.control.iter_mut().for_each(|c| c.closed(conn)),
-            Service::Mesh => self.trees.iter_mut().for_each(|t| t.mesh.closed(cx, conn, why)),
+            Service::Mesh => self.trees.iter_mut().for_each(|t| t.closed(cx, conn, why)),
         }
     }
 
@@ -316,7 +328,7 @@ impl Node {
         let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
         let _taken = playouts.any(|p| p.opened(cx, blob, facts))
             || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts))
-            || self.mesh_opened(blob, facts);
+            || self.trees.as_mut().is_some_and(|t| t.opened(cx, blob, facts));
     }
 
     fn unreadable(&mut self, blob: Blob, why: &str) {
@@ -324,7 +336,7 @@ impl Node {
         let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
         let _taken = playouts.any(|p| p.unreadable(cx, blob, why))
             || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why))
-            || self.mesh_unreadable(blob);
+            || self.trees.as_mut().is_some_and(|t| t.unreadable(cx, blob));
     }
 
     fn faulted(&mut self, blob: Blob) {
@@ -338,6 +350,7 @@ impl Node {
                 playout.broke(&mut self.cx, &block);
             }
         }
+        self.take_back();
     }
 
     /// Passes on what the machines say until none says anything more.
@@ -418,8 +431,13 @@ impl Node {
         while let Some(event) = self.client.as_mut().and_then(tv::client::Client::poll_event) {
             said = true;
             self.lines.push_back(observe::tv_client(&event));
-            if let tv::client::Event::Block { blob, len, head, at } = event {
-                self.arrive(blob, len, &head, at);
+            match event {
+                tv::client::Event::Block { blob, len, head, at } => {
+                    self.arrive(blob, len, &head, at);
+                }
+                tv::client::Event::Joined => self.let_in(),
+                tv::client::Event::Listed { clients } => self.let_others_in(&clients),
+                _ => {}
             }
         }
         while let Some(event) = self.spool.as_mut().and_then(Spool::poll_event) {
@@ -451,7 +469,7 @@ impl Node {
             lasts: period,
             replaced: false,
         };
-        self.air(0, &Rc::new(block));
+        self.pass(block);
     }
 
     /// Answers requests of the HTTP and control servers.
@@ -510,7 +528,7 @@ impl Node {
                 self.tv.iter_mut().for_each(|tv| tv.off_air(number));
                 channel.window.clear(&mut self.cx);
             }
-            self.take_back();
+            self.drop_trees();
             self.stopping = Some(Stopping::Done);
             self.cx.out.push_back(Output::Done);
         }
@@ -530,7 +548,7 @@ impl Node {
         self.client.iter().for_each(|c| c.check_invariants(&self.cx));
         self.http.iter().for_each(|http| http.check_invariants(&self.cx));
         self.control.iter().for_each(|control| control.check_invariants(&self.cx));
-        self.trees.iter().for_each(|trees| trees.mesh.check_invariants(&self.cx));
+        self.trees.iter().for_each(|trees| trees.check_invariants(&self.cx));
         self.check_owners();
         true
     }

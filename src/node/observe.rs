@@ -140,59 +140,67 @@ pub(super) fn tv_client(event: &client::Event) -> Line {
         client::Event::Unreceivable { why } => {
             (Level::Warn, format!("receive: a block could not be kept: {why}"))
         }
+        client::Event::Listed { clients } => (
+            Level::Info,
+            format!("receive: the channel is full; {} in it, who may pass it on", clients.len()),
+        ),
         client::Event::Left => (Level::Info, "receive: left the channel".into()),
     }
 }
 
-/// What happened in the mesh.
-pub(super) fn mesh(event: &mesh::Event) -> Line {
+/// What happened in a mesh; the channel is told where there are several.
+pub(super) fn mesh(channel: Option<usize>, event: &mesh::Event) -> Line {
+    let (level, text) = mesh_words(event);
+    let of = channel.map_or_else(String::new, |number| format!(" of channel {number}"));
+    (level, format!("mesh{of}: {text}"))
+}
+
+fn mesh_words(event: &mesh::Event) -> Line {
     use mesh::Event as E;
     match event {
         E::Block(block) => {
-            let text = format!("mesh: block {} is complete ({} bytes)", block.seq, block.len);
+            let text = format!("block {} is complete ({} bytes)", block.seq, block.len);
             (Level::Debug, text)
         }
-        E::Missed { seq } => (Level::Warn, format!("mesh: block {seq} was not complete in time")),
-        E::Joined { root, .. } => (Level::Info, format!("mesh: {root} gave us a place")),
+        E::Missed { seq } => (Level::Warn, format!("block {seq} was not complete in time")),
+        E::Joined { root, .. } => (Level::Info, format!("{root} gave us a place")),
         E::Full { reason, again_in } => (
             Level::Warn,
             format!(
-                "mesh: not taken in ({}); asking again in {} ms",
+                "not taken in ({}); asking again in {} ms",
                 shown(reason),
                 again_in.as_millis()
             ),
         ),
-        E::RootLost { root, again_in } => (
-            Level::Warn,
-            format!("mesh: no root at {root}; asking again in {} ms", again_in.as_millis()),
-        ),
+        E::RootLost { root, again_in } => {
+            (Level::Warn, format!("no root at {root}; asking again in {} ms", again_in.as_millis()))
+        }
+        E::Rootless => (Level::Debug, "no root takes this node now".into()),
         E::LostParent { node, stripes, why } => {
-            let text = format!("mesh: parent {node} of {} stripes is lost: {why}", stripes.len());
+            let text = format!("parent {node} of {} stripes is lost: {why}", stripes.len());
             (Level::Info, text)
         }
         E::BadStripe { seq, stripe, from } => {
             let from: Vec<_> = from.iter().map(ToString::to_string).collect();
             let text = format!(
-                "mesh: stripe {stripe} of block {seq} is not what was announced; dropped, from {}",
+                "stripe {stripe} of block {seq} is not what was announced; dropped, from {}",
                 from.join(", ")
             );
             (Level::Warn, text)
         }
         E::BadBlock { seq } => {
-            (Level::Warn, format!("mesh: the stripes of block {seq} are not its; dropped"))
+            (Level::Warn, format!("the stripes of block {seq} are not its; dropped"))
         }
         E::Nonsense { address, why } => {
             let address = address.map_or_else(|| "somebody".into(), |a| a.to_string());
-            (Level::Info, format!("mesh: {address} closed: {}", shown(why)))
+            (Level::Info, format!("{address} closed: {}", shown(why)))
         }
-        E::Entered { node, address } => {
-            (Level::Info, format!("mesh: {node} at {address} has a place"))
-        }
+        E::Entered { node, address } => (Level::Info, format!("{node} at {address} has a place")),
         E::Denied { node, reason } => {
-            (Level::Info, format!("mesh: {node} was not taken in: {}", shown(reason)))
+            (Level::Info, format!("{node} was not taken in: {}", shown(reason)))
         }
-        E::Departed { node } => (Level::Info, format!("mesh: {node} is gone")),
-        E::Left => (Level::Info, "mesh: left".into()),
+        E::Departed { node } => (Level::Info, format!("{node} is gone")),
+        E::Left => (Level::Info, "left".into()),
     }
 }
 

@@ -32,6 +32,8 @@ impl Node {
         self.environment = environment;
         self.reload_tv();
         self.reload_channels(catalog);
+        self.sync_roots();
+        self.take_back();
         self.reload_http();
         self.reload_control();
         if let (Some(client), Some(receive)) = (&mut self.client, &self.config.receive) {
@@ -51,10 +53,31 @@ impl Node {
         self.environment.source
     }
 
+    /// What others dial, as it was looked up at the start.
+    #[must_use]
+    pub fn advertised_address(&self) -> Option<std::net::SocketAddr> {
+        self.environment.advertise
+    }
+
     /// Where the roots are, as they were looked up at the start.
     #[must_use]
     pub fn roots(&self) -> &[std::net::SocketAddr] {
         &self.environment.roots
+    }
+
+    /// Whether every root has failed since this was last asked: their names may mean others now.
+    pub fn take_rootless(&mut self) -> bool {
+        core::mem::take(&mut self.rootless) && self.stopping.is_none()
+    }
+
+    /// Where the roots are now. Drain [`Node::poll_output`] after it.
+    pub fn set_roots(&mut self, now: Now, roots: Vec<std::net::SocketAddr>) {
+        self.cx.now = now;
+        self.environment.roots = roots;
+        if self.config.source.is_none() && self.stopping.is_none() {
+            self.trees.iter_mut().for_each(|trees| trees.set_roots(&self.environment.roots));
+        }
+        self.settle();
     }
 
     fn reload_channels(&mut self, catalog: &Catalog) {

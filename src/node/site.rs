@@ -1,15 +1,12 @@
-//! What each HTTP path and control command gives. Only looks: nothing here changes the node.
+//! What each HTTP path gives. Only looks: nothing here changes the node. What each control command
+//! gives is in [`super::status`].
 
-use std::net::SocketAddr;
-
-use crate::base::status::{Status, json};
-use crate::base::time::Mono;
 use crate::channel::Block;
-use crate::control::text::{self, ConnectionRow};
-use crate::control::wire::{self, Command};
 use crate::http::wire::Tag;
 use crate::http::{Body, Document, Request, Response};
 use crate::node::Node;
+
+pub(super) use crate::node::status::control;
 
 /// How long a cache may keep a block: for as long as a year is allowed to mean for ever.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -95,65 +92,6 @@ fn whole(block: &Block) -> Response {
         etag: Some(Tag { weak: false, opaque }),
         last_modified: Some(block.modified),
     }
-}
-
-/// The answer to a control command.
-pub(super) fn control(node: &Node, command: Command) -> String {
-    match command {
-        Command::Status => text::status(&node.status()),
-        Command::StatusJson => document(&node.status()),
-        Command::Channels => text::channels(&node.status().channels),
-        Command::Files => text::files(node.status().store.as_ref()),
-        Command::Connections => text::connections(&connections(node)),
-        Command::Help => wire::help(),
-    }
-}
-
-fn document(status: &Status) -> String {
-    let mut text = String::from_utf8(json(status)).expect("JSON is UTF-8");
-    text.push('\n');
-    text
-}
-
-/// Every connection, and every tv client, which has none between two blocks.
-fn connections(node: &Node) -> Vec<ConnectionRow> {
-    let now = node.cx.now.mono;
-    let clients = node.tv.iter().flat_map(crate::tv::server::Server::clients).map(|c| {
-        let strikes = if c.strikes > 0 { ", one failure" } else { "" };
-        ConnectionRow {
-            service: "tv",
-            peer: SocketAddr::new(c.address, callback_port(node)).to_string(),
-            age_s: age(now, c.since),
-            bytes: c.bytes,
-            note: format!("takes channel {}, {} blocks{strikes}", c.channel, c.blocks),
-        }
-    });
-    let source = node.client.iter().map(|client| {
-        let ((server, channel), stats) = (client.source(), client.stats());
-        ConnectionRow {
-            service: "source",
-            peer: server.to_string(),
-            age_s: age(now, node.started.mono),
-            bytes: stats.bytes,
-            note: format!("sends channel {channel}, {} blocks", stats.blocks),
-        }
-    });
-    let open = node.cx.peers.iter().map(|(_, peer)| ConnectionRow {
-        service: peer.service.name(),
-        peer: peer.addr.map_or_else(|| "local".into(), |a| a.to_string()),
-        age_s: age(now, peer.since),
-        bytes: 0,
-        note: if peer.closing { "closing".into() } else { String::new() },
-    });
-    source.chain(clients).chain(open).collect()
-}
-
-fn callback_port(node: &Node) -> u16 {
-    node.config.tv.as_ref().map_or(0, |tv| tv.callback_port)
-}
-
-fn age(now: Mono, since: Mono) -> f64 {
-    now.since(since).as_secs_f64()
 }
 
 #[cfg(test)]

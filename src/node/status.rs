@@ -1,9 +1,14 @@
-//! The node's state as the one document behind `/status.json`, `/metrics`, `/` and `ctl`.
+//! The node's state as the one document behind `/status.json`, `/metrics`, `/` and `ctl`, and what
+//! each command of `ctl` gives.
 
-use crate::base::port::StoreError;
+mod ctl;
+
+use std::net::SocketAddr;
+
+use crate::base::port::{Service, StoreError};
 use crate::base::status::{
-    ChannelStatus, HttpStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status, StoreStatus,
-    StoredFile, TvStatus,
+    ChannelStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status,
+    StoreStatus, StoredFile, TvStatus,
 };
 use crate::base::text::escaped;
 use crate::channel::Block;
@@ -12,7 +17,10 @@ use crate::channel::spool::Spool;
 use crate::config::Role;
 use crate::http;
 use crate::media::schedule::Position;
+use crate::mesh::Mesh;
 use crate::node::{Channel, Node};
+
+pub(super) use ctl::control;
 
 /// Files of the store that the document names, the newest.
 const FILES: usize = 1_000;
@@ -25,6 +33,7 @@ pub(super) fn of(node: &Node) -> Status {
         tv: node.tv.as_ref().map(tv),
         receive: node.client.as_ref().map(receive),
         store: node.spool.as_ref().map(|spool| store(node, spool)),
+        mesh: parts(node).map(|part| mesh(node, &part)).collect(),
         http: node.http.as_ref().map_or_else(HttpStatus::default, http::server::Server::stats),
         log_lines_dropped: node.log_dropped,
     }
@@ -149,5 +158,67 @@ fn store(node: &Node, spool: &Spool) -> StoreStatus {
         stored: stats.stored,
         failed: stats.failed,
         removed: stats.removed,
+    }
+}
+
+/// The part that this node has in the mesh of a channel.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    channel: usize,
+    /// One of [`crate::base::status::mesh::MESH_ROLES`].
+    role: &'static str,
+    mesh: &'a Mesh,
+}
+
+/// Every part that it has, by channel.
+fn parts(node: &Node) -> impl Iterator<Item = Part<'_>> + Clone {
+    let relay = node.config.role == Role::Relay;
+    let meshes = node.trees.iter().flat_map(crate::node::trees::Trees::meshes);
+    meshes.map(move |(channel, mesh)| {
+        let role = match mesh.is_root() {
+            true => "root",
+            false if relay => "relay",
+            false => "member",
+        };
+        Part { channel, role, mesh }
+    })
+}
+
+/// The root that a relay or a member has a link to.
+fn root_of(node: &Node, part: &Part) -> Option<SocketAddr> {
+    let linked = |root: &&SocketAddr| {
+        let mut peers = node.cx.peers.iter().map(|(_, peer)| peer);
+        peers.any(|p| p.service == Service::Mesh && !p.closing && p.addr == Some(**root))
+    };
+    node.environment.roots.iter().filter(|_| part.role != "root").find(linked).copied()
+}
+
+fn mesh(node: &Node, part: &Part) -> MeshStatus {
+    let stats = part.mesh.stats();
+    let links = part.mesh.links(&node.cx);
+    MeshStatus {
+        channel: part.channel,
+        role: part.role,
+        node: ctl::id(part.mesh.node()),
+        epoch: part.mesh.epoch(),
+        depth: part.mesh.depth(),
+        root: root_of(node, part),
+        members: (part.role != "member").then(|| part.mesh.members()),
+        slots: node.config.mesh.as_ref().map_or(0, |mesh| mesh.slots),
+        slots_used: part.mesh.served(),
+        slots_used_max: stats.children_most,
+        parents: links.iter().filter(|l| l.sends_to_us && !l.stripes.is_empty()).count(),
+        bytes_sent: stats.bytes_sent,
+        bytes_received: stats.bytes_received,
+        bytes_wasted: stats.bytes_wasted,
+        bytes_rescued: stats.bytes_rescued,
+        blocks: stats.blocks,
+        blocks_missed: stats.blocks_missed,
+        blocks_late: stats.blocks_late,
+        pulls: stats.pulls,
+        parents_lost: stats.parents_lost,
+        bad_stripes: stats.bad_stripes,
+        nonsense: stats.nonsense,
+        joins: stats.joins,
     }
 }

@@ -1,5 +1,6 @@
 //! Whole nodes of each role, driven through the contract only. `world` is everything around them.
 
+mod trees;
 mod world;
 
 use core::time::Duration;

@@ -23,10 +23,10 @@ impl Node {
                 let cx = &mut self.cx;
                 self.client.iter_mut().for_each(|c| c.timer(cx, why));
             }
-            Why::MeshAir => self.air_time(),
+            Why::MeshAir => self.air_time(what),
             Why::MeshTick | Why::MeshJoin => {
                 let cx = &mut self.cx;
-                self.trees.iter_mut().for_each(|t| t.mesh.timer(cx, why));
+                self.trees.iter_mut().for_each(|t| t.timer(cx, what, why));
             }
             Why::DrainLimit => self.finish(),
             _ => self.conn_timeout(Conn(Key::from_bits(what)), why),
@@ -51,7 +51,7 @@ impl Node {
             (Service::Control, _) => {
                 self.control.iter_mut().for_each(|c| c.timeout(cx, conn, why));
             }
-            (Service::Mesh, _) => self.trees.iter_mut().for_each(|t| t.mesh.timeout(cx, conn)),
+            (Service::Mesh, _) => self.trees.iter_mut().for_each(|t| t.timeout(cx, conn)),
         }
     }
 }

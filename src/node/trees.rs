@@ -1,119 +1,391 @@
-//! The relay trees joined to a node: a server is the root of its first channel's mesh, a relay or
-//! client whose configuration names roots is a member. What the mesh brings is kept until its air
-//! time and then goes where every source's blocks go.
+//! The relay trees joined to a node: a server is the root of a mesh for each of its channels, a
+//! relay or client whose configuration names roots is a member. What the mesh brings is kept until
+//! its air time and then goes where every source's blocks go.
+//!
+//! One port carries all meshes of a node: who connects waits in the lobby until it has said which
+//! channel it wants.
 
 use core::time::Duration;
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use crate::base::port::{Blob, Conn, Facts, Level, Span, Why};
+use crate::base::limits;
+use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Span, Why};
 use crate::base::wheel::Timer;
 use crate::channel::Block;
 use crate::config::{self, Role};
 use crate::media::name;
 use crate::media::sniff::{Container, sniff};
 use crate::mesh::wire::NodeId;
-use crate::mesh::{Airing, Arrived, Event, MemberSettings, Mesh, RootSettings};
+use crate::mesh::{
+    Airing, Arrived, Event, Lobby, MemberSettings, Mesh, PartSettings, RootSettings,
+};
 use crate::node::{Node, observe};
 
-/// The channel that the mesh of a node carries.
-const CHANNEL: usize = 0;
-
-/// A node's part in a mesh.
-#[derive(Debug)]
+/// A node's parts in meshes.
+#[derive(Debug, Default)]
 pub(super) struct Trees {
-    pub(super) mesh: Mesh,
+    lobby: Lobby,
+    /// By the number of the channel in this node.
+    each: BTreeMap<usize, Tree>,
+}
+
+/// The part in the mesh of one channel.
+#[derive(Debug, Default)]
+struct Tree {
+    /// None before it has one, and when it has left it.
+    mesh: Option<Mesh>,
+    /// The run of the channel, where this node is its root.
+    epoch: Option<u64>,
     /// The newest block that a root gave to the mesh.
     given: Option<u64>,
     /// Blocks that are complete and not on the air yet, oldest first.
-    waiting: VecDeque<Arrived>,
+    waiting: VecDeque<Rc<Block>>,
     timer: Option<Timer>,
     /// Blobs that the mesh may still send from.
     lent: Vec<Blob>,
-    left: bool,
 }
 
 impl Trees {
-    fn new(mesh: Mesh) -> Self {
-        let (waiting, lent) = (VecDeque::new(), Vec::new());
-        Self { mesh, given: None, waiting, timer: None, lent, left: false }
+    /// Every mesh with the number of its channel in this node.
+    pub(super) fn meshes(&self) -> impl Iterator<Item = (usize, &Mesh)> + Clone {
+        self.each.iter().filter_map(|(number, tree)| Some((*number, tree.mesh.as_ref()?)))
+    }
+
+    fn meshes_mut(&mut self) -> impl Iterator<Item = &mut Mesh> {
+        self.each.values_mut().filter_map(|tree| tree.mesh.as_mut())
+    }
+
+    fn mesh_of(&mut self, conn: Conn) -> Option<&mut Mesh> {
+        self.meshes_mut().find(|mesh| mesh.has(conn))
+    }
+
+    pub(super) fn set_roots(&mut self, roots: &[SocketAddr]) {
+        self.meshes_mut().for_each(|mesh| mesh.set_roots(roots.to_vec()));
     }
 
     /// Timers that it holds beside those of connections.
     pub(super) fn timers(&self) -> usize {
-        self.mesh.timers() + usize::from(self.timer.is_some())
+        let meshes: usize = self.meshes().map(|(_, mesh)| mesh.timers()).sum();
+        meshes + self.each.values().filter(|tree| tree.timer.is_some()).count()
     }
 
     /// Blobs that it holds and that are in no window.
     pub(super) fn blobs(&self) -> usize {
-        self.mesh.blobs() + self.waiting.len()
+        let meshes: usize = self.meshes().map(|(_, mesh)| mesh.blobs()).sum();
+        meshes + self.each.values().map(|tree| tree.waiting.len()).sum::<usize>()
     }
 
     /// Whether nothing of it is left.
     pub(super) fn is_over(&self) -> bool {
-        self.left
+        self.meshes().next().is_none()
+    }
+
+    pub(super) fn check_invariants(&self, cx: &Cx) {
+        self.meshes().for_each(|(_, mesh)| mesh.check_invariants(cx));
+    }
+
+    /// Bytes for a link of some mesh, or for one that has still to say which.
+    pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
+        if !self.lobby.has(conn) {
+            return self.mesh_of(conn).into_iter().for_each(|mesh| mesh.data(cx, conn, bytes));
+        }
+        let Some(guest) = self.lobby.data(cx, conn, bytes) else { return };
+        let mut trees = self.each.values_mut();
+        let wanted = |mesh: &&mut Mesh| mesh.channel() == guest.channel();
+        if let Some(mesh) = trees.find_map(|t| t.mesh.as_mut().filter(wanted)) {
+            return mesh.admit(cx, guest);
+        }
+        let meshes = self.each.values().filter_map(|tree| tree.mesh.as_ref());
+        let ours: Vec<&str> = meshes.map(Mesh::channel).collect();
+        self.lobby.refuse(cx, &guest, &ours);
+    }
+
+    pub(super) fn incoming(&mut self, cx: &mut Cx, peer: Option<SocketAddr>) {
+        self.lobby.incoming(cx, peer);
+    }
+
+    pub(super) fn filled(&mut self, cx: &mut Cx, conn: Conn, upto: u64) {
+        self.mesh_of(conn).into_iter().for_each(|mesh| mesh.filled(cx, conn, upto));
+    }
+
+    pub(super) fn sent(&mut self, cx: &mut Cx, conn: Conn, bytes: u64) {
+        self.mesh_of(conn).into_iter().for_each(|mesh| mesh.sent(cx, conn, bytes));
+    }
+
+    pub(super) fn ended(&mut self, cx: &mut Cx, conn: Conn) {
+        self.lobby.end(cx, conn);
+        self.mesh_of(conn).into_iter().for_each(|mesh| mesh.ended(cx, conn));
+    }
+
+    pub(super) fn closed(&mut self, cx: &mut Cx, conn: Conn, why: Gone) {
+        self.lobby.closed(cx, conn);
+        match self.mesh_of(conn) {
+            Some(mesh) => mesh.closed(cx, conn, why),
+            // A mesh may remember more of it than the link.
+            None => self.meshes_mut().for_each(|mesh| mesh.closed(cx, conn, why)),
+        }
+    }
+
+    pub(super) fn timeout(&mut self, cx: &mut Cx, conn: Conn) {
+        if self.lobby.has(conn) {
+            return self.lobby.end(cx, conn);
+        }
+        match self.mesh_of(conn) {
+            Some(mesh) => mesh.timeout(cx, conn),
+            None => cx.close(conn, crate::base::port::End::Reset),
+        }
+    }
+
+    /// A timer of a mesh, by the number of its channel.
+    pub(super) fn timer(&mut self, cx: &mut Cx, number: u64, why: Why) {
+        let tree = usize::try_from(number).ok().and_then(|number| self.each.get_mut(&number));
+        tree.and_then(|tree| tree.mesh.as_mut()).into_iter().for_each(|mesh| mesh.timer(cx, why));
+    }
+
+    pub(super) fn hashed(&mut self, cx: &mut Cx, span: Span, hash: Option<[u8; 32]>) {
+        self.meshes_mut().for_each(|mesh| mesh.hashed(cx, span, hash));
+    }
+
+    pub(super) fn opened(&mut self, cx: &mut Cx, blob: Blob, facts: Facts<'_>) -> bool {
+        self.meshes_mut().any(|mesh| mesh.opened(cx, blob, facts))
+    }
+
+    pub(super) fn unreadable(&mut self, cx: &mut Cx, blob: Blob) -> bool {
+        self.meshes_mut().any(|mesh| mesh.unreadable(cx, blob))
+    }
+}
+
+impl Tree {
+    fn set_timer(&mut self, cx: &mut Cx, number: usize) {
+        if let Some(old) = self.timer.take() {
+            cx.wheel.cancel(old);
+        }
+        if let Some(first) = self.waiting.front() {
+            let wait = first.starts_at.since(cx.now.wall).min(LOOK_AGAIN);
+            self.timer = Some(cx.wake(Why::MeshAir, number as u64, wait));
+        }
+    }
+
+    /// What is lent and has been given up since.
+    fn take_back(&mut self, cx: &Cx) {
+        let mesh = &mut self.mesh;
+        self.lent.retain(|blob| {
+            let held = cx.blobs.get(blob.0).is_some();
+            if let Some(mesh) = mesh.as_mut().filter(|_| !held) {
+                mesh.retire(*blob);
+            }
+            held
+        });
+    }
+
+    /// Gives up what waits for its air time.
+    fn drop_waiting(&mut self, cx: &mut Cx) {
+        if let Some(timer) = self.timer.take() {
+            cx.wheel.cancel(timer);
+        }
+        self.waiting.drain(..).for_each(|block| cx.release(block.blob));
+        self.take_back(cx);
+    }
+
+    /// Ends its part in the mesh at once.
+    fn abandon(&mut self, cx: &mut Cx) {
+        if let Some(mut mesh) = self.mesh.take() {
+            mesh.abandon(cx);
+        }
+        (self.epoch, self.given) = (None, None);
+        self.lent.clear();
     }
 }
 
 impl Node {
-    /// Takes the node's place in the mesh, if its configuration has one.
+    /// Takes the node's place in the meshes of its channels, if its configuration has one.
     pub(super) fn start_trees(&mut self) {
         let Some(config) = self.config.mesh.clone() else { return };
-        if self.config.source.is_some() {
-            let text = "mesh: a node that takes its channel from a tv server has no part in it";
-            return self.lines.push_back((Level::Warn, text.into()));
+        self.trees = Some(Trees::default());
+        if self.config.role == Role::Server {
+            return self.sync_roots();
         }
-        let node = NodeId(self.cx.rng.next_u64());
-        let mesh = if self.config.role == Role::Server {
-            let settings = self.root_settings(&config, node);
-            Mesh::new_root(&mut self.cx, settings)
-        } else if self.environment.roots.is_empty() {
-            return;
-        } else {
-            let settings = MemberSettings {
-                node,
-                channel: config.channel.to_string(),
-                port: self.environment.mesh.map_or(config.listen.port(), |a| a.port()),
-                slots: config.slots,
-                roots: self.environment.roots.clone(),
-            };
-            Mesh::new_member(&mut self.cx, settings)
-        };
-        self.trees = Some(Trees::new(mesh));
+        self.put_mesh(0, Tree::default());
+        if self.config.source.is_none() {
+            self.become_member(&config, config.channel, self.environment.roots.clone());
+        }
     }
 
-    fn root_settings(&mut self, config: &config::Mesh, node: NodeId) -> RootSettings {
-        // The same for every server of the same programme, and another after it was changed.
-        let epoch = self.config.channels.first().map_or(0, |c| c.epoch.0.unsigned_abs());
+    /// In place of whatever it was before.
+    fn become_member(&mut self, config: &config::Mesh, channel: usize, roots: Vec<SocketAddr>) {
+        let settings = MemberSettings {
+            node: NodeId(self.cx.rng.next_u64()),
+            channel: channel.to_string(),
+            port: self.advertised_port(config),
+            slots: config.slots,
+            roots,
+            from: dials_from(config),
+            part: (self.config.role == Role::Relay).then(|| PartSettings {
+                advertise: self.advertised(config),
+                members_max: config.members_max,
+                rescue_rate: config.rescue_rate,
+            }),
+        };
+        let mesh = Mesh::new_member(&mut self.cx, settings);
+        self.change_mesh(None, mesh);
+    }
+
+    /// The tv server lets this node in: it is the root of a mesh of its own run, whatever it was.
+    pub(super) fn let_in(&mut self) {
+        let (Some(config), Some(source)) = (self.config.mesh.clone(), self.config.source.clone())
+        else {
+            return;
+        };
+        let tree = self.trees.as_ref().and_then(|trees| trees.each.get(&0));
+        if tree.is_none_or(|tree| tree.epoch.is_some()) {
+            return;
+        }
+        // Others may have been the root before: numbers go on from theirs, and never come again.
+        let seconds = u64::try_from(self.cx.now.wall.seconds()).unwrap_or(0);
+        if let Some(channel) = self.channels.first_mut() {
+            let last = channel.window.range().map_or(0, |(_, last)| last + 1);
+            channel.arrivals.0 = channel.arrivals.0.max(last).max(seconds);
+        }
+        let epoch = self.cx.rng.next_u64();
+        let settings = self.root_settings(&config, usize::from(source.channel), epoch);
+        let settings = RootSettings { number: 0, roots: Vec::new(), ..settings };
+        let mesh = Mesh::new_root(&mut self.cx, settings);
+        self.change_mesh(Some(epoch), mesh);
+    }
+
+    /// The tv server lets others in instead: one of them is the root of a mesh, or none.
+    pub(super) fn let_others_in(&mut self, others: &[IpAddr]) {
+        let (Some(config), Some(source)) = (self.config.mesh.clone(), self.config.source.clone())
+        else {
+            return;
+        };
+        let me = self.config.receive.as_ref().map(|receive| receive.listen.ip());
+        let port = self.environment.mesh.unwrap_or(config.listen).port();
+        let others = others.iter().filter(|ip| Some(**ip) != me).take(limits::MESH_PEERS_MAX);
+        let roots: Vec<SocketAddr> = others.map(|ip| SocketAddr::new(*ip, port)).collect();
+        self.rootless = false;
+        let tree = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&0));
+        let Some(tree) = tree else { return };
+        match &mut tree.mesh {
+            Some(mesh) if tree.epoch.is_none() => mesh.set_roots(roots),
+            _ => self.become_member(&config, usize::from(source.channel), roots),
+        }
+    }
+
+    /// Another part in the mesh of the one channel: what waits for its air time still has it.
+    fn change_mesh(&mut self, epoch: Option<u64>, mesh: Mesh) {
+        let tree = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&0));
+        let Some(tree) = tree else { return };
+        tree.abandon(&mut self.cx);
+        (tree.epoch, tree.mesh) = (epoch, Some(mesh));
+    }
+
+    /// A block that the tv client brought goes on the air now; with a mesh it goes into that now,
+    /// and on the air with all members.
+    pub(super) fn pass(&mut self, block: Block) {
+        let Some(lead) = self.config.mesh.as_ref().filter(|_| self.trees.is_some()) else {
+            return self.air(0, &Rc::new(block));
+        };
+        let lead = lead.lead;
+        // The answer that lets us in may come after the first block.
+        self.let_in();
+        let movie: Rc<str> = "live".into();
+        let file = name::file_name(&movie, u64::from(block.index), block.container).into();
+        let starts_at = block.starts_at + lead;
+        let block = Rc::new(Block { movie, file, starts_at, ..block });
+        self.lend(0, &block);
+        if let Some(tree) = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&0)) {
+            tree.waiting.push_back(block);
+        }
+        self.air_due(0);
+    }
+
+    /// Every root has failed: their names may mean others by now, or the tv server knows of others,
+    /// or lets this node in.
+    fn seek_roots(&mut self) {
+        self.rootless = true;
+        match &mut self.client {
+            Some(client) if self.stopping.is_none() => client.ask_again(&mut self.cx),
+            _ => {}
+        }
+    }
+
+    fn put_mesh(&mut self, number: usize, tree: Tree) {
+        if let Some(trees) = &mut self.trees {
+            trees.each.insert(number, tree);
+        }
+    }
+
+    /// A server is the root of a mesh for each channel that it has, and of no other.
+    pub(super) fn sync_roots(&mut self) {
+        let config = self.config.mesh.clone().filter(|_| self.config.role == Role::Server);
+        let (Some(config), Some(mut trees)) = (config, self.trees.take()) else { return };
+        // The epoch is the same for every server of the same programme.
+        let channels = self.config.channels.iter();
+        let epochs: Vec<u64> = channels.map(|channel| channel.epoch.0.unsigned_abs()).collect();
+        trees.each.retain(|number, tree| {
+            let stays = tree.epoch == epochs.get(*number).copied();
+            if !stays {
+                tree.abandon(&mut self.cx);
+            }
+            stays
+        });
+        for (number, epoch) in epochs.into_iter().enumerate() {
+            if let Entry::Vacant(vacant) = trees.each.entry(number) {
+                let settings = self.root_settings(&config, number, epoch);
+                let mesh = Some(Mesh::new_root(&mut self.cx, settings));
+                vacant.insert(Tree { mesh, epoch: Some(epoch), ..Tree::default() });
+            }
+        }
+        self.trees = Some(trees);
+    }
+
+    fn advertised_port(&self, config: &config::Mesh) -> u16 {
+        let written = config.advertise.as_ref().map(|(_, port)| *port);
+        written.unwrap_or_else(|| self.environment.mesh.unwrap_or(config.listen).port())
+    }
+
+    /// Where others dial this node, as far as it can tell.
+    fn advertised(&self, config: &config::Mesh) -> SocketAddr {
+        self.environment.advertise.or(self.environment.mesh).unwrap_or(config.listen)
+    }
+
+    fn root_settings(&mut self, config: &config::Mesh, number: usize, epoch: u64) -> RootSettings {
         let mut ticket = [0; 16];
         for half in ticket.chunks_exact_mut(8) {
             half.copy_from_slice(&self.cx.rng.next_u64().to_be_bytes());
         }
         RootSettings {
-            node,
-            channel: CHANNEL.to_string(),
+            node: NodeId(self.cx.rng.next_u64()),
+            channel: number.to_string(),
+            number: number as u64,
             epoch,
             ticket,
-            advertise: self.environment.mesh.unwrap_or(config.listen),
+            advertise: self.advertised(config),
             slots: config.slots,
             stripes: config.stripes,
             lead: config.lead,
             members_max: config.members_max,
             rate: 0,
             rescue_rate: config.rescue_rate,
-            roots: Vec::new(),
+            roots: self.environment.roots.clone(),
+            from: dials_from(config),
         }
     }
 
     /// A block that will go on the air, or goes on the air now, enters the mesh once.
     pub(super) fn lend(&mut self, number: usize, block: &Block) {
-        let Some(trees) = self.trees.as_mut().filter(|_| number == CHANNEL) else { return };
-        if self.config.role != Role::Server || trees.given.is_some_and(|seq| seq >= block.seq) {
+        let tree = self.trees.as_mut().and_then(|t| t.each.get_mut(&number));
+        let Some(tree) = tree.filter(|t| t.epoch.is_some()) else { return };
+        let Some(mesh) = &mut tree.mesh else { return };
+        if tree.given.is_some_and(|seq| seq >= block.seq) {
             return;
         }
-        trees.given = Some(block.seq);
-        trees.lent.push(block.blob);
+        tree.given = Some(block.seq);
+        tree.lent.push(block.blob);
         let airing = Airing {
             seq: block.seq,
             movie: Rc::clone(&block.movie),
@@ -123,110 +395,113 @@ impl Node {
             starts_at: block.starts_at,
             lasts: block.lasts,
         };
-        trees.mesh.air(&mut self.cx, &airing);
+        mesh.air(&mut self.cx, &airing);
     }
 
     /// Takes back what was lent and has been given up since.
     pub(super) fn take_back(&mut self) {
-        let Some(trees) = &mut self.trees else { return };
-        let blobs = &self.cx.blobs;
-        let (kept, gone): (Vec<_>, Vec<_>) =
-            trees.lent.iter().partition(|blob| blobs.get(blob.0).is_some());
-        trees.lent = kept;
-        for blob in gone {
-            trees.mesh.retire(blob);
-        }
+        let cx = &self.cx;
+        let trees = self.trees.iter_mut().flat_map(|trees| trees.each.values_mut());
+        trees.for_each(|tree| tree.take_back(cx));
     }
 
     pub(super) fn settle_trees(&mut self) -> bool {
-        let mut said = false;
-        while let Some(event) = self.trees.as_mut().and_then(|t| t.mesh.poll_event()) {
-            said = true;
-            self.lines.push_back(observe::mesh(&event));
-            match event {
-                Event::Block(arrived) => {
-                    self.trees.iter_mut().for_each(|t| t.waiting.push_back(arrived.clone()));
-                    self.air_due();
-                }
-                Event::Left => self.trees.iter_mut().for_each(|t| t.left = true),
-                _ => {}
+        let Some(trees) = &mut self.trees else { return false };
+        let mut events: Vec<(Option<usize>, Event)> =
+            std::iter::from_fn(|| trees.lobby.poll_event()).map(|event| (None, event)).collect();
+        for (number, tree) in &mut trees.each {
+            let Some(mesh) = &mut tree.mesh else { continue };
+            events.extend(std::iter::from_fn(|| mesh.poll_event()).map(|e| (Some(*number), e)));
+        }
+        let said = !events.is_empty();
+        for (number, event) in events {
+            let named = number.filter(|_| self.channels.len() > 1);
+            self.lines.push_back(observe::mesh(named, &event));
+            if let Some(number) = number {
+                self.mesh_event(number, event);
             }
         }
         said
     }
 
+    fn mesh_event(&mut self, number: usize, event: Event) {
+        let tree = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&number));
+        let Some(tree) = tree else { return };
+        match event {
+            Event::Block(arrived) => {
+                // One that is over is not shown any more, but stored all the same.
+                tree.lent.push(arrived.blob);
+                tree.waiting.push_back(Rc::new(block(&arrived)));
+                self.air_due(number);
+            }
+            Event::Left => {
+                tree.mesh = None;
+                tree.drop_waiting(&mut self.cx);
+            }
+            Event::Rootless => self.seek_roots(),
+            _ => {}
+        }
+    }
+
     /// Puts the blocks on the air whose time has come, and waits for the next one's.
-    pub(super) fn air_due(&mut self) {
+    fn air_due(&mut self, number: usize) {
         let wall = self.cx.now.wall;
         loop {
-            let Some(trees) = &mut self.trees else { return };
-            if trees.waiting.front().is_none_or(|first| first.starts_at > wall) {
-                break;
+            let tree = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&number));
+            let Some(tree) = tree else { return };
+            if self.stopping.is_some() || tree.waiting.front().is_none_or(|b| b.starts_at > wall) {
+                return tree.set_timer(&mut self.cx, number);
             }
-            let Some(arrived) = trees.waiting.pop_front() else { return };
-            // One that is over is not shown any more, but stored all the same.
-            let block = Rc::new(block(&arrived));
-            self.trees.iter_mut().for_each(|t| t.lent.push(block.blob));
-            if let Some(channel) = self.channels.first_mut() {
+            let Some(block) = tree.waiting.pop_front() else { return };
+            // What the tv client brought has been counted already.
+            let counts = tree.epoch.is_none();
+            if let Some(channel) = self.channels.get_mut(number).filter(|_| counts) {
                 channel.arrivals.1 += 1;
             }
-            self.air(CHANNEL, &block);
-        }
-        let Some(trees) = &mut self.trees else { return };
-        if let Some(old) = trees.timer.take() {
-            self.cx.wheel.cancel(old);
-        }
-        if let Some(first) = trees.waiting.front() {
-            let wait = first.starts_at.since(wall).min(LOOK_AGAIN);
-            trees.timer = Some(self.cx.wake(Why::MeshAir, 0, wait));
+            self.air(number, &block);
         }
     }
 
     /// [`Why::MeshAir`].
-    pub(super) fn air_time(&mut self) {
-        self.trees.iter_mut().for_each(|t| t.timer = None);
-        self.air_due();
+    pub(super) fn air_time(&mut self, number: u64) {
+        let Ok(number) = usize::try_from(number) else { return };
+        let tree = self.trees.as_mut().and_then(|trees| trees.each.get_mut(&number));
+        if let Some(tree) = tree {
+            tree.timer = None;
+        }
+        self.air_due(number);
     }
 
-    /// Leaves the mesh; what waited for its air time is given up.
+    /// Leaves every mesh. What waits for its air time is kept until then: children may lack it.
     pub(super) fn leave_trees(&mut self) {
         let Some(trees) = &mut self.trees else { return };
-        for arrived in trees.waiting.drain(..) {
-            trees.mesh.retire(arrived.blob);
-            self.cx.release(arrived.blob);
+        trees.lobby.clear(&mut self.cx);
+        for tree in trees.each.values_mut() {
+            match &mut tree.mesh {
+                Some(mesh) => mesh.leave(&mut self.cx),
+                None => tree.drop_waiting(&mut self.cx),
+            }
         }
-        if let Some(timer) = trees.timer.take() {
-            self.cx.wheel.cancel(timer);
+    }
+
+    /// Whatever is left of the trees is given up.
+    pub(super) fn drop_trees(&mut self) {
+        let Some(trees) = &mut self.trees else { return };
+        for tree in trees.each.values_mut() {
+            tree.abandon(&mut self.cx);
+            tree.drop_waiting(&mut self.cx);
         }
-        trees.mesh.leave(&mut self.cx);
-    }
-
-    pub(super) fn mesh_incoming(&mut self, peer: Option<SocketAddr>) {
-        let cx = &mut self.cx;
-        self.trees.iter_mut().for_each(|t| t.mesh.incoming(cx, peer));
-    }
-
-    pub(super) fn mesh_filled(&mut self, conn: Conn, upto: u64) {
-        let cx = &mut self.cx;
-        self.trees.iter_mut().for_each(|t| t.mesh.filled(cx, conn, upto));
-    }
-
-    pub(super) fn mesh_hashed(&mut self, span: Span, hash: Option<[u8; 32]>) {
-        let cx = &mut self.cx;
-        self.trees.iter_mut().for_each(|t| t.mesh.hashed(cx, span, hash));
-    }
-
-    pub(super) fn mesh_opened(&mut self, blob: Blob, facts: Facts<'_>) -> bool {
-        self.trees.as_mut().is_some_and(|t| t.mesh.opened(&mut self.cx, blob, facts))
-    }
-
-    pub(super) fn mesh_unreadable(&mut self, blob: Blob) -> bool {
-        self.trees.as_mut().is_some_and(|t| t.mesh.unreadable(&mut self.cx, blob))
     }
 }
 
 /// The clock may be set while a block waits for its time.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// One machine may have nodes at several addresses of its own: each is seen where it listens.
+fn dials_from(config: &config::Mesh) -> Option<IpAddr> {
+    let ip = config.listen.ip();
+    (!ip.is_unspecified()).then_some(ip)
+}
 
 /// The last part of a path: what a stranger may know of the library's folders.
 fn file_name(path: &Rc<str>) -> Rc<str> {

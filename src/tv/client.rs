@@ -5,11 +5,13 @@
 //! |---|---|---|
 //! | idle | [`Why::Join`] | asking: `10c` is sent |
 //! | asking | `10` arrives | watching |
-//! | | `00` arrives | idle, asks again after the backoff |
+//! | | `00` arrives | idle, asks again after the backoff; with a mesh: listing, `11c` is sent |
 //! | | a block arrives (an answer that came late) | watching |
 //! | | [`Why::Silent`], no connection | idle, asks again after the backoff |
 //! | watching | a block arrives | watching, backoff back to its start |
 //! | | [`Why::Silent`]: three periods without one | idle, asks again after the backoff |
+//! | listing | a list of others | resting, until [`Client::ask_again`] |
+//! | | no list, nobody in it, patience over | idle, asks again after the backoff |
 //! | any | [`Client::leave`] | leaving: `12c` is sent |
 //! | leaving | the server hangs up, or patience ends | over: what still comes is cut off |
 //!
@@ -19,6 +21,8 @@
 //! The wire does not say what a connection carries: two bytes `10` or `00` and the end are an
 //! answer, anything else is a block. Everything received goes into a blob without passing through
 //! this code.
+
+mod list;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -83,6 +87,11 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// We were not let in, and these are: one of them may pass the channel on.
+    Listed {
+        /// Never none.
+        clients: Vec<IpAddr>,
+    },
     /// We have left, or tried to.
     Left,
 }
@@ -96,6 +105,10 @@ pub enum State {
     Asking,
     /// In the channel.
     Watching,
+    /// `11c` is on its way, or waits for its answer.
+    Listing,
+    /// Somebody else brings the channel.
+    Resting,
     /// `12c` is on its way.
     Leaving,
     /// Out.
@@ -110,6 +123,8 @@ impl State {
             Self::Idle => "waiting",
             Self::Asking => "joining",
             Self::Watching => "watching",
+            Self::Listing => "asking who is in",
+            Self::Resting => "out, in the mesh",
             Self::Leaving => "leaving",
             Self::Over => "left",
         }
@@ -147,6 +162,10 @@ pub struct Client {
     backoff: Duration,
     timer: Option<Timer>,
     command: Option<Conn>,
+    /// Whether others who are let in may pass the channel on.
+    has_mesh: bool,
+    /// The list of those, as far as it has come.
+    list: Vec<u8>,
     receiving: Side<Receiving>,
     sealing: VecDeque<(Blob, u64)>,
     /// When we were let in, or the last block came.
@@ -174,6 +193,8 @@ impl Client {
             backoff: limits::TV_REJOIN_MIN,
             timer: None,
             command: None,
+            has_mesh: false,
+            list: Vec::new(),
             receiving: Side::default(),
             sealing: VecDeque::new(),
             heard: Mono::default(),
@@ -215,7 +236,7 @@ impl Client {
     fn watch(&mut self, cx: &mut Cx) {
         let patience = self.period * limits::TV_SILENT_PERIODS;
         // The original answers a join only when it comes round to it.
-        let patience = if self.state == State::Asking {
+        let patience = if matches!(self.state, State::Asking | State::Listing) {
             patience.max(limits::TV_COMMAND_PATIENCE)
         } else {
             patience
@@ -284,6 +305,9 @@ impl Client {
 
     fn command_over(&mut self, cx: &mut Cx) {
         self.command = None;
+        if self.state == State::Listing {
+            self.listed(cx);
+        }
         if self.state == State::Leaving {
             self.over(cx);
         }
@@ -351,6 +375,9 @@ impl Client {
         }
         if reply == Reply::In {
             self.enter(cx);
+        } else if self.has_mesh {
+            self.stats.rejected += 1;
+            self.ask_who(cx);
         } else {
             self.stats.rejected += 1;
             let again_in = self.again(cx);
@@ -367,7 +394,9 @@ impl Client {
     }
 
     fn block(&mut self, cx: &mut Cx, blob: Blob, facts: Facts<'_>) {
-        if matches!(self.state, State::Leaving | State::Over) {
+        // One that was on its way when we were not let in again is nobody's.
+        let out = [State::Listing, State::Resting, State::Leaving, State::Over];
+        if out.contains(&self.state) {
             return cx.release(blob);
         }
         if self.state == State::Asking {
@@ -429,7 +458,7 @@ impl Client {
         self.timer = None;
         match (self.state, why) {
             (State::Idle, Why::Join) => self.start(cx),
-            (State::Asking, Why::Silent) => self.unanswered(cx, None),
+            (State::Asking | State::Listing, Why::Silent) => self.unanswered(cx, None),
             (State::Watching, Why::Silent) => self.silent(cx),
             (State::Leaving, _) => self.over(cx),
             _ => {}
@@ -530,7 +559,8 @@ impl Client {
             assert!(cx.blobs.get(blob.0).is_some(), "what is sealed is a blob");
         }
         let over = self.state == State::Over;
-        assert!(self.timer.is_some() != over, "a client always waits for something with a limit");
+        let rests = over || self.state == State::Resting;
+        assert!(self.timer.is_some() != rests, "a client always waits for something with a limit");
         assert!(self.command.is_none_or(|conn| cx.is_open(conn)), "a command has a connection");
         assert!(!over || (self.command, self.receiving.len()) == (None, 0), "who is out has none");
     }

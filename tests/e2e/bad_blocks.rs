@@ -9,15 +9,18 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::harness::daemon::Daemon;
-use crate::harness::lab::{LASTS, Lab, Movie};
+use crate::harness::lab::{Lab, Movie};
 use crate::harness::setup::Server;
 use crate::harness::viewer::{Viewer, count};
 use crate::harness::{SOON, eventually, http, skip, works};
 
+/// How long the blocks of most of these tests last.
+const QUICK: Duration = Duration::from_millis(250);
+
 /// A lab with a clip of so many blocks, and a filler.
 fn filled_lab(blocks: usize) -> (Lab, Movie, Movie, PathBuf) {
     let lab = Lab::new();
-    let clip = lab.movie("clip", blocks, 30_000);
+    let clip = Movie::new("clip", blocks, 30_000).lasting(QUICK).write(&lab.movies());
     let filler = lab.movie("filler", 1, 9_000);
     let mut setup = Server::new(&lab, &["clip"]);
     setup.channels[0].filler = Some("filler".to_owned());
@@ -247,12 +250,12 @@ fn a_library_deleted_on_the_air_is_survived_and_found_again() {
     let viewer = Viewer::joined(&lab, daemon.tv(), 0);
     clip.index_of(&viewer.block());
     fs::rename(lab.movies(), lab.path("away")).unwrap();
-    viewer.blocks_for(LASTS * 4);
+    viewer.blocks_for(QUICK * 4);
     assert!(daemon.is_alive());
     assert_eq!(http::get(daemon.http(), "/healthz").status, 200);
     assert!(daemon.cpu() < Duration::from_secs(3), "spins: {:?}", daemon.cpu());
     let lines = daemon.texts(|_| true).len();
-    viewer.blocks_for(LASTS * 2);
+    viewer.blocks_for(QUICK * 2);
     assert!(daemon.texts(|_| true).len() < lines + 20, "the log is flooded");
     assert_eq!(count(daemon.tv(), 0), 1, "no strike for what the server lacks");
     fs::rename(lab.path("away"), lab.movies()).unwrap();

@@ -64,7 +64,7 @@ const CLIENT: [Fault; 8] = [
     fault("tv://127.0.0.1:6060/0", "tv://127.0.0.1:6060/10", "source", &["source", "digit"]),
     fault("tv://127.0.0.1:6060/0", "tv://127.0.0.1:99999/0", "source", &["source", "65535"]),
     fault("keep_blocks = 0", "keep_blocks = -3", "keep_blocks", &["keep_blocks", "-3"]),
-    fault("period = \"500ms\"", "period = 500", "period", &["period", "500"]),
+    fault("period = \"400ms\"", "period = 500", "period", &["period", "500"]),
     fault("[store]", "[stor]", "[stor]", &["did you mean \"store\""]),
     fault("role = \"client\"", "role = \"server\"", "", &["source"]),
     fault("source = ", "sourse = ", "sourse", &["sourse", "did you mean \"source\""]),

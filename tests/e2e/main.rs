@@ -42,6 +42,8 @@ mod mesh;
 #[cfg(test)]
 mod originals;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod relay;

@@ -1,14 +1,17 @@
 //! The daemon as a client: at the original server, at our own, and when its server fails it.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use crate::harness::daemon::Daemon;
 use crate::harness::lab::{self, LASTS, Lab, Movie};
 use crate::harness::original_server::{OriginalServer, Programme};
 use crate::harness::setup::{Client, Server};
-use crate::harness::viewer::{Viewer, command, count};
+use crate::harness::viewer::{Viewer, command, count, reset};
 use crate::harness::{SOON, eventually, http};
 
 fn programme(lab: &Lab, movie: &Movie) -> Programme {
@@ -255,24 +258,57 @@ fn a_client_that_starts_again_overwrites_nothing() {
     check_store(&store, &stored(&store, "mkv"), &movie, 0);
 }
 
+/// Dials a client back as its server; the connection ends well, or by a reset.
+fn call_back(client: &Client, bytes: &[u8], well: bool) {
+    let to = SocketAddrV4::new(client.address, client.callback_port);
+    let mut stream = TcpStream::connect(to).expect("the client listens before it sends");
+    stream.write_all(bytes).expect("the client reads");
+    if !well {
+        reset(stream);
+    }
+}
+
 #[test]
 fn a_block_that_breaks_off_is_not_stored() {
     let lab = Lab::new();
-    let movie = lab.movie("wide", 4, 3 << 20);
-    let mut setup = Server::new(&lab, &["wide"]);
-    let mut server = Daemon::start(&setup.write(&lab));
-    let client = Daemon::start(&Client::new(&lab, server.tv()).write(&lab));
+    let movie = Movie::new("clip", 3, 300_000);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut setup = Client::new(&lab, server.local_addr().unwrap());
+    setup.period = "10s".to_owned();
+    let _client = Daemon::start(&setup.write(&lab));
+    let mut command = [0; 3];
+    server.accept().unwrap().0.read_exact(&mut command).unwrap();
+    assert_eq!(&command, b"100");
+    call_back(&setup, b"10", true);
+    call_back(&setup, &movie.blocks[0], true);
+    call_back(&setup, &movie.blocks[1][..200_000], false);
+    call_back(&setup, b"", true);
+    call_back(&setup, &movie.blocks[2], true);
     let store = lab.path("store");
-    wait_stored(&store, 1);
-    let address = server.tv();
-    server.kill();
-    setup.tv_listen = address.to_string();
-    let _server = Daemon::start(&setup.write(&lab));
-    wait_stored(&store, 3);
-    for name in stored(&store, "mkv") {
-        movie.index_of(&fs::read(store.join(&name)).unwrap());
-    }
-    drop(client);
+    let names = wait_stored(&store, 2);
+    assert_eq!(check_store(&store, &names, &movie, 0), [0, 2]);
+}
+
+#[test]
+fn blocks_at_the_same_time_are_kept_apart() {
+    let lab = Lab::new();
+    let movie = Movie::new("clip", 4, 300_000);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut setup = Client::new(&lab, server.local_addr().unwrap());
+    setup.period = "10s".to_owned();
+    let _client = Daemon::start(&setup.write(&lab));
+    let _command = server.accept().unwrap();
+    call_back(&setup, b"10", true);
+    thread::scope(|scope| {
+        for block in &movie.blocks {
+            scope.spawn(|| call_back(&setup, block, true));
+        }
+    });
+    let store = lab.path("store");
+    let names = wait_stored(&store, 4);
+    let mut indexes = check_store(&store, &names, &movie, 0);
+    indexes.sort_unstable();
+    assert_eq!(indexes, [0, 1, 2, 3]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Joins, sets the clock, and checks that the channel follows without a burst.
 fn jump(offset: &str, shifted: impl Fn(SystemTime) -> SystemTime) {
     let lab = Lab::new();
-    // A day is 172 800 blocks, which is 5 more than a multiple of 11: a jump is seen.
+    // A day is 216 000 blocks, which is 4 more than a multiple of 11: a jump is seen.
     let clip = lab.movie("clip", 11, 20_000);
     let config = Server::new(&lab, &["clip"]).write(&lab);
     let Some((clock, daemon)) = Clock::start(&lab, &config) else {

@@ -90,13 +90,11 @@ impl Check<'_, '_> {
         }
     }
 
-    /// A server is a root: it has channels of its own and takes none.
+    /// A server is a root: it has channels of its own and takes none. Its roots are others like it.
     pub(super) fn takes_from_nobody(&mut self, raw: &Raw) {
         let Some(t) = &raw.mesh else { return };
-        let roots = t.keys.roots.as_ref().map(|given| given.span().start);
-        let given = [("roots", roots), ("channel", channel_at(t))];
-        for (name, at) in given.into_iter().filter_map(|(name, at)| Some((name, at?))) {
-            self.report.add(at, format!("[mesh] {name}: not used by a server: {WHO_TAKES}"));
+        if let Some(at) = channel_at(t) {
+            self.report.add(at, format!("[mesh] channel: not used by a server: {WHO_TAKES}"));
         }
     }
 }

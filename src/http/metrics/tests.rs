@@ -167,6 +167,14 @@ fn numbers_and_names_arrive_as_they_were() {
         ("0", text::escaped(EVIL.as_bytes()))
     );
     assert!(exposition(&full()).contains("vidstreamd_tv_sent_bytes_total 18446744073709551615\n"));
+    let mesh: Vec<_> = families["vidstreamd_mesh_sent_bytes"]
+        .samples
+        .iter()
+        .map(|(_, labels, value)| (labels["channel"].as_str(), labels["role"].as_str(), *value))
+        .collect();
+    assert_eq!(mesh, [("0", "member", 8_000.0), ("0", "root", 9_000.0)]);
+    assert_eq!(families["vidstreamd_mesh_members"].samples.len(), 1, "a member has none");
+    assert_eq!(first("vidstreamd_mesh").1["node"], "00000000000000ab");
     let on = |name: &str| {
         let on = families[name].samples.iter().filter(|(.., v)| *v > 0.0);
         on.map(|(_, labels, _)| labels[name].clone()).collect::<Vec<_>>()

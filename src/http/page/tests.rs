@@ -107,6 +107,9 @@ fn the_page_tells_what_is_on() {
         "17 blocks received",
         "2 files, 2.1 MB",
         "no room for more",
+        "member 00000000000000ab of 127.0.0.1:6061, 2 parents</th><td>1 of 4</td>",
+        "root 00000000000000ac, 12 members</th>",
+        "<td>7, 1 missed, 2 late</td><td>3 pulls, 4 parents lost, 5 bad stripes</td>",
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }

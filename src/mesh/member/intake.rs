@@ -68,13 +68,17 @@ pub(super) struct Intake {
     pub(super) failures: u8,
     /// How long the parent lets it rest in between, of late.
     pub(super) lull: Duration,
+    /// When the planned parent is asked again that has refused, and how often it was.
+    again_at: Mono,
+    again: u32,
 }
 
 impl Member {
-    /// The parents as a root that came back is told them.
+    /// The parents as a root that came back is told them; where there is none at the moment, the
+    /// one that there should be.
     pub(super) fn parents(&self) -> Vec<(u8, NodeId)> {
         let fed = self.intakes.iter().enumerate();
-        fed.filter_map(|(s, i)| Some((u8::try_from(s).ok()?, i.parent?))).collect()
+        fed.filter_map(|(s, i)| Some((u8::try_from(s).ok()?, i.parent.or(i.planned)?))).collect()
     }
 
     /// What comes from a node.
@@ -92,10 +96,13 @@ impl Member {
         self.peers.insert(root.0, root.1);
         let helper = |(at, s): &(u8, Stripes)| (place.peers[usize::from(*at)].node, *s);
         self.helpers = place.helpers.iter().map(helper).collect();
-        let fresh = self.intakes.iter().all(|intake| intake.parent.is_none());
+        let fresh = !self.begun && self.intakes.iter().all(|intake| intake.parent.is_none());
         for s in 0..self.intakes.len() {
             let (planned, heir) = (node(&place.parents[s]), node(&place.heirs[s]));
             let intake = &mut self.intakes[s];
+            if intake.planned != planned {
+                intake.again = 0;
+            }
             (intake.planned, intake.heir) = (planned, heir);
             intake.tried.clear();
             let asked = intake.asked.map(|asked| asked.node);
@@ -108,6 +115,7 @@ impl Member {
             }
             let from = (intake.parent.is_some() || fresh).then_some(place.from);
             self.ask(cx, s, planned, from);
+            self.intakes[s].again_at = cx.now.mono.after(limits::MESH_ASK_AGAIN);
         }
         self.send_asked(cx);
         if fresh && place.from > 0 {
@@ -304,6 +312,12 @@ impl Member {
                 orphans.add(s);
             }
         }
+        // The link showed what a root gave that is gone; the next one shows what is good now.
+        let conn = self.ups.get(&node).map(|up| up.conn);
+        if let Some(conn) = conn.filter(|_| refuse.why == Refused::Ticket) {
+            self.hub.drop_link(cx, conn, End::Flushed);
+            return self.lost(cx, conn, "does not know this node's root");
+        }
         if !orphans.is_empty() {
             self.rehome(cx, orphans);
         }
@@ -411,8 +425,14 @@ impl Member {
 
     pub(super) fn parent_beat(&mut self, cx: &mut Cx, node: NodeId, beat: Beat) {
         let Some(up) = self.ups.get_mut(&node) else { return };
-        (up.late, up.paths, up.newest) = (beat.late, beat.paths, beat.newest);
-        self.find_paths(cx);
+        (up.late, up.newest) = (beat.late, beat.newest);
+        if beat.paths.is_empty() {
+            return;
+        }
+        if beat.paths != up.paths {
+            up.paths = beat.paths;
+            self.find_paths(cx);
+        }
         let me = self.hub.me;
         let loops = |s: &usize| self.hub.paths[*s].contains(&me);
         let looping: Stripes = self.stripes_from(node).iter().filter(loops).collect();
@@ -490,6 +510,29 @@ impl Member {
         if !orphans.is_empty() {
             self.rehome(cx, orphans);
         }
+        self.ask_planned(cx);
+    }
+
+    /// Asks planned parents again that have refused: their own place may not have reached them, or
+    /// the way to the root was another one then. A plan that nobody keeps to is neither fair nor
+    /// flat.
+    fn ask_planned(&mut self, cx: &mut Cx) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let now = cx.now.mono;
+        for s in 0..self.intakes.len() {
+            let intake = &mut self.intakes[s];
+            let settled = intake.parent.is_some() && intake.asked.is_none();
+            let planned = intake.planned.filter(|p| settled && intake.parent != Some(*p));
+            let Some(planned) = planned.filter(|_| now >= intake.again_at) else { continue };
+            let wait = limits::MESH_ASK_AGAIN * (1 << intake.again.min(limits::MESH_AGAIN_MAX));
+            (intake.again_at, intake.again) = (now.after(wait), intake.again + 1);
+            if !self.liars.contains(&planned) {
+                self.ask(cx, s, planned, Some(0));
+            }
+        }
+        self.send_asked(cx);
     }
 
     /// Links that have carried nothing for long.

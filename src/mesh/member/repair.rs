@@ -465,8 +465,16 @@ impl Member {
         for _ in 0..limits::MESH_AHEAD_MAX {
             let Some(next) = self.next else { return };
             let whole = self.hub.store.get(next).filter(|held| held.is_whole());
-            if let Some(arrived) = whole.map(|held| arrived(cx, next, held)) {
+            if whole.is_some() && !self.begun && !self.may_begin(cx, next) {
+                if !self.is_over(cx, next) {
+                    return;
+                }
+                self.hub.store.drop_block(cx, next);
+            } else if let Some(arrived) = whole.map(|held| arrived(cx, next, held)) {
                 self.hub.stats.blocks += 1;
+                if let Some(realm) = &mut self.realm {
+                    realm.reckon_rate(arrived.len, arrived.lasts);
+                }
                 self.begun = true;
                 self.hub.store.hand_over(next);
                 self.hub.events.push_back(Event::Block(arrived));
@@ -482,6 +490,15 @@ impl Member {
             (self.next, self.hub.store.floor) = (Some(next + 1), next + 1);
             self.hub.pump_all(cx);
         }
+    }
+
+    /// Whether a member may show this block first: only when it will not miss the next one right
+    /// after, because that is whole as well or has still some time.
+    fn may_begin(&self, cx: &Cx, seq: u64) -> bool {
+        let Some(reference) = self.reference else { return true };
+        let air = reference.air_of(seq + 1);
+        let whole = self.hub.store.get(seq + 1).is_some_and(Held::is_whole);
+        cx.now.wall < air && (whole || cx.now.wall + limits::MESH_BEGIN_MIN <= air)
     }
 
     /// Whether a block that is not whole is of no more use.

@@ -32,6 +32,7 @@ impl Planner {
         let node = Node::new(joining.name, slots, self.now);
         let x = self.nodes.insert(node).expect("there is room: it was asked for");
         self.names.insert(joining.name, x);
+        self.at_mut(x).part = joining.part;
         self.count_in(x);
         self.regrade(x, |planner| planner.at_mut(x).reachable = joining.reachable);
         self.flush();
@@ -40,9 +41,25 @@ impl Planner {
         } else {
             self.seat(x);
         }
+        if joining.part {
+            self.seat_part(x);
+        }
         self.choose_helpers(x);
         self.record.touched.push(x);
         Answer::Placed(x)
+    }
+
+    /// The root of a part goes directly below the root, if need be in the place of a member that
+    /// has nobody below it.
+    fn seat_part(&mut self, x: Key) {
+        if self.at(self.root).link(x).is_some() || self.settling.is_some() {
+            return;
+        }
+        let free = self.at(self.root).has_slot_for(x);
+        let idle = self.idle_at_root().filter(|_| !free);
+        if free || idle.is_some() {
+            self.seat_at_root_for(x, idle);
+        }
     }
 
     fn admit(&self, joining: &Joining, adopts: bool) -> Result<(), Answer> {
@@ -51,7 +68,8 @@ impl Planner {
         if self.count() >= self.settings.members_max.min(limits::MESH_MEMBERS_MAX) {
             return Err(Answer::Full(Refusal::Members { most: self.settings.members_max }));
         }
-        if adopts {
+        // A root that came back believes those who were there; another one has its own slots.
+        if adopts && self.now.since(self.started) < limits::MESH_YOUNG_MAX {
             return Ok(());
         }
         if self.settling.is_some() {
@@ -119,10 +137,13 @@ impl Planner {
         }
     }
 
-    /// A child of the root that cannot forward anything.
+    /// A child of the root that cannot forward anything, and has no members of its own.
     fn idle_at_root(&self) -> Option<Key> {
         let tops = self.at(self.root).links.iter().map(|link| link.child);
-        tops.into_iter().find(|child| self.at(*child).grade == Grade::Leaf)
+        tops.into_iter().find(|child| {
+            let child = self.at(*child);
+            child.grade == Grade::Leaf && !child.part
+        })
     }
 
     /// The slot of an idle child of the root goes to `x`, and the idle one elsewhere.

@@ -268,12 +268,15 @@ impl Planner {
         self.shift(q, x, some, Reason::Levelled);
     }
 
-    /// Free slots of the root go to able members, those who send most first.
+    /// Free slots of the root go to roots of parts, then to able members, those who send most
+    /// first.
     pub(super) fn fill_root(&mut self) {
         while self.at(self.root).links.len() < self.at(self.root).slots {
-            let below = |x: &&Key| self.is_able(**x) && self.at(self.root).link(**x).is_none();
+            let fit = |x: &Key| self.is_able(*x) || self.at(*x).part;
+            let below = |x: &&Key| fit(x) && self.at(self.root).link(**x).is_none();
             let members = self.index.everybody.level(0).iter().filter(below);
-            let Some(x) = members.max_by_key(|x| (self.at(**x).units, **x)).copied() else {
+            let worth = |x: &&Key| (self.at(**x).part, self.at(**x).units, **x);
+            let Some(x) = members.max_by_key(worth).copied() else {
                 return;
             };
             self.seat_at_root(x);

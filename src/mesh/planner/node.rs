@@ -112,6 +112,8 @@ pub(super) struct Node {
     pub(super) joined: Mono,
     pub(super) slots: usize,
     pub(super) reachable: bool,
+    /// It has members of its own, of which this planner knows nothing.
+    pub(super) part: bool,
     pub(super) health: Health,
     pub(super) grade: Grade,
     /// Units that it can carry at most; 0 unless able. Not used for the root.
@@ -141,6 +143,7 @@ impl Node {
             joined,
             slots,
             reachable: false,
+            part: false,
             health: Health::default(),
             grade: Grade::Leaf,
             hard: 0,

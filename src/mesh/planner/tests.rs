@@ -68,6 +68,7 @@ impl Bench {
             reachable: true,
             held: Vec::new(),
             forwards: Stripes::EMPTY,
+            part: false,
         };
         match self.step(SECOND / 10, Event::Join(joining)).answer {
             Some(Answer::Placed(key)) => Some(key),
@@ -113,6 +114,7 @@ impl Bench {
                     reachable: self.draw(8) > 0,
                     held: self.claims(),
                     forwards: Stripes::from_bits(if self.draw(3) == 0 { bits } else { 0 }),
+                    part: false,
                 })
             }
             7..=9 => Event::Lost { member },
@@ -218,6 +220,7 @@ fn nobody_is_taken_in_whom_nobody_could_feed() {
         reachable: false,
         held: Vec::new(),
         forwards: Stripes::EMPTY,
+        part: false,
     };
     let answer = bench.step(1, Event::Join(joining)).answer;
     let refusal = Refusal::Slots { slots: 21, members: 21 };
@@ -236,6 +239,7 @@ fn whoever_cannot_be_dialled_stays_a_leaf() {
         reachable: false,
         held: Vec::new(),
         forwards: Stripes::EMPTY,
+        part: false,
     };
     let Some(Answer::Placed(x)) = bench.step(1, Event::Join(joining)).answer else { panic!() };
     bench.rest(60);
@@ -311,6 +315,7 @@ fn a_root_that_came_back_learns_its_trees() {
             reachable: true,
             held: held.collect(),
             forwards: forwards.fold(Stripes::EMPTY, |a, b| a | b),
+            part: false,
         };
         after.step(SECOND / 100, Event::Join(joining));
     }

@@ -42,6 +42,8 @@ pub struct Place {
     pub health: Health,
     /// Where each stripe comes from.
     pub sources: Vec<Source>,
+    /// Whom it asks for bytes that are late, in which stripes.
+    pub helpers: Vec<(NodeId, Stripes)>,
 }
 
 /// One line of a tree, in the order in which it is drawn.
@@ -57,6 +59,8 @@ pub struct Row {
     pub slots: (usize, usize),
     /// Units that it sends, and its budget.
     pub units: (usize, usize),
+    /// Bytes that it said it has sent.
+    pub sent: u64,
 }
 
 impl Planner {
@@ -89,6 +93,10 @@ impl Planner {
             home: self.homes_of(member),
             health: node.health,
             sources,
+            helpers: {
+                let helpers = node.helpers.iter();
+                helpers.filter_map(|(key, s)| Some((self.nodes.get(*key)?.name, *s))).collect()
+            },
         })
     }
 
@@ -109,6 +117,7 @@ impl Planner {
                 stripes,
                 slots: (node.slots, node.links.len()),
                 units: (node.units, self.budget_of(x)),
+                sent: node.health.sent,
             });
             let mut below: Vec<_> =
                 node.links.iter().filter(|link| link.stripes.meets(shown)).collect();

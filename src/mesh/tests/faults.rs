@@ -165,7 +165,8 @@ fn a_member_that_reports_nonsense_cannot_break_a_rule() {
             let held = (0..4).map(|s| (s, any_node(&mut rng))).collect();
             let slots = u16::try_from(rng.below(1_000)).unwrap();
             let forwards = Stripes::from_bits(any_bits(&mut rng));
-            let join = Join { port: 7070, slots, newest: Some(u64::MAX), forwards, held };
+            let join =
+                Join { port: 7070, slots, newest: Some(u64::MAX), forwards, held, part: false };
             let bytes = [Message::Hello(hello).emit(), Message::Join(join).emit()].concat();
             let [.., octet] = i.to_be_bytes();
             liars.push(world.stranger(0, [127, 8, 8, octet], &bytes).unwrap());

@@ -3,7 +3,9 @@
 
 use super::world::trouble::Stranger;
 use super::*;
-use crate::base::limits::{MESH_COMPLAINTS_MAX, MESH_GUESTS_MAX, MESH_UNPROVEN_MAX};
+use crate::base::limits::{
+    MESH_COMPLAINTS_MAX, MESH_GUESTS_MAX, MESH_LOBBY_ADDRESS_MAX, MESH_UNPROVEN_MAX,
+};
 use crate::mesh::wire::{Denial, Join, Message, Refused, Report, Stripes};
 
 const ADDRESS: [u8; 4] = [127, 8, 8, 8];
@@ -32,7 +34,7 @@ fn insider(world: &mut World, host: usize) -> Stranger {
 }
 
 fn nonsense(world: &World, host: usize) -> u64 {
-    world.hosts[host].mesh.stats().nonsense
+    world.hosts[host].mesh.stats().nonsense + world.hosts[host].lobby.nonsense()
 }
 
 /// Whether it was turned away in words that have these among them.
@@ -249,11 +251,11 @@ fn whoever_only_says_hello_and_beats_is_closed_after_a_while() {
 }
 
 #[test]
-fn one_address_has_so_many_links_that_were_not_let_in() {
+fn one_address_has_so_many_links_that_say_nothing() {
     let (mut world, target) = six(10);
     for host in [0, target] {
         let before = nonsense(&world, host);
-        let most = if host == 0 { MESH_UNPROVEN_MAX } else { (2 + MESH_GUESTS_MAX) / 4 };
+        let most = MESH_LOBBY_ADDRESS_MAX;
         let strangers: Vec<_> =
             (0..most).map(|_| world.stranger(host, ADDRESS, b"VM").unwrap()).collect();
         assert!(world.stranger(host, ADDRESS, b"VM").is_none(), "one too many");
@@ -264,6 +266,27 @@ fn one_address_has_so_many_links_that_were_not_let_in() {
         assert!(world.stranger(host, ADDRESS, b"VM").is_some(), "there is room again");
     }
     check(&world, 6, 10);
+}
+
+#[test]
+fn one_address_has_so_many_links_that_were_not_let_in() {
+    let (mut world, target) = six(17);
+    let bytes = hello("one", None);
+    for host in [0, target] {
+        let most = if host == 0 { MESH_UNPROVEN_MAX } else { (2 + MESH_GUESTS_MAX) / 4 };
+        let strangers: Vec<_> =
+            (0..most).map(|_| world.stranger(host, ADDRESS, &bytes).unwrap()).collect();
+        assert!(strangers.iter().all(|s| world.is_open(*s)));
+        let before = nonsense(&world, host);
+        let more = world.stranger(host, ADDRESS, &bytes).unwrap();
+        assert!(!world.is_open(more), "one too many");
+        assert_eq!(nonsense(&world, host), before + 1);
+        let other = world.stranger(host, [127, 8, 8, 9], &bytes).unwrap();
+        assert!(world.is_open(other), "others are let in");
+        world.run(SECOND * 12);
+        assert!(strangers.iter().all(|s| !world.is_open(*s)), "they had ten seconds");
+    }
+    check(&world, 6, 17);
 }
 
 #[test]
@@ -306,7 +329,8 @@ fn nonsense_is_counted_always_and_told_once_a_minute() {
 fn a_stranger_with_the_name_of_a_member_does_not_take_its_place() {
     let (mut world, target) = six(13);
     let name = world.hosts[target].mesh.node();
-    let join = Join { port: 0, slots: 2, newest: None, forwards: Stripes::EMPTY, held: Vec::new() };
+    let (forwards, held) = (Stripes::EMPTY, Vec::new());
+    let join = Join { port: 0, slots: 2, newest: None, forwards, held, part: false };
     let bytes = |port| {
         let join = Message::Join(Join { port, ..join.clone() }).emit();
         [hello_of(name.0, "one", None, [0; 16]), join].concat()

@@ -14,7 +14,7 @@ use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Span,
 use crate::base::rng::Rng;
 use crate::base::time::{Mono, Now, Wall};
 use crate::mesh::wire::NodeId;
-use crate::mesh::{Airing, Event, MemberSettings, Mesh, RootSettings};
+use crate::mesh::{Airing, Event, Lobby, MemberSettings, Mesh, PartSettings, RootSettings};
 
 pub(super) const LATENCY: Duration = Duration::from_millis(2);
 const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
@@ -59,6 +59,7 @@ enum Told {
 #[expect(clippy::struct_excessive_bools, reason = "independent faults, not one state")]
 pub(super) struct Host {
     pub(super) mesh: Mesh,
+    pub(super) lobby: Lobby,
     pub(super) cx: Cx,
     pub(super) address: SocketAddr,
     pub(super) slots: usize,
@@ -160,42 +161,65 @@ impl World {
             next_seq: 100,
             air_at: STARTED.after(LASTS),
         };
-        world.start_root(root_slots);
+        world.root_of(root_slots, 77, Vec::new());
         world
     }
 
-    fn start_root(&mut self, slots: usize) {
-        let mut ticket = [0; 16];
-        ticket[..8].copy_from_slice(&self.rng.next_u64().to_be_bytes());
+    /// A root, which airs the same blocks as every other.
+    pub(super) fn root_of(&mut self, slots: usize, epoch: u64, others: Vec<usize>) -> usize {
+        let host = self.hosts.len();
+        // No two processes draw the same.
+        let ticket = core::array::from_fn(|_| self.rng.next_u64().to_le_bytes()[0]);
         self.ticket = ticket;
         let settings = RootSettings {
-            node: NodeId(1),
+            node: NodeId(host as u64 + 1),
             channel: "one".to_owned(),
-            epoch: 77,
+            number: 0,
+            epoch,
             ticket,
-            advertise: address(0),
+            advertise: address(host),
             slots,
             stripes: self.stripes,
             lead: LEAD,
             members_max: 1000,
             rate: 0,
             rescue_rate: 1 << 20,
-            roots: Vec::new(),
+            roots: others.into_iter().map(address).collect(),
+            from: None,
         };
         let mut cx = Cx::new(now(self.mono), self.rng.next_u64());
         let mesh = Mesh::new_root(&mut cx, settings);
         self.enter(mesh, cx, slots);
+        host
     }
 
     /// A member joins.
     pub(super) fn join(&mut self, slots: usize) -> usize {
+        self.join_at(slots, &[0])
+    }
+
+    /// A member that knows these roots.
+    pub(super) fn join_at(&mut self, slots: usize, roots: &[usize]) -> usize {
+        self.member(slots, roots, false)
+    }
+
+    /// A relay: the root of a part below these roots.
+    pub(super) fn relay(&mut self, slots: usize, roots: &[usize]) -> usize {
+        self.member(slots, roots, true)
+    }
+
+    fn member(&mut self, slots: usize, roots: &[usize], part: bool) -> usize {
         let host = self.hosts.len();
+        let settings =
+            PartSettings { advertise: address(host), members_max: 100, rescue_rate: 1 << 20 };
         let settings = MemberSettings {
             node: NodeId(host as u64 + 1),
             channel: "one".to_owned(),
             port: 7070,
             slots,
-            roots: vec![address(0)],
+            roots: roots.iter().copied().map(address).collect(),
+            from: None,
+            part: part.then_some(settings),
         };
         let mut cx = Cx::new(now(self.mono), self.rng.next_u64());
         let mesh = Mesh::new_member(&mut cx, settings);
@@ -207,6 +231,7 @@ impl World {
         let host = self.hosts.len();
         self.hosts.push(Host {
             mesh,
+            lobby: Lobby::default(),
             cx,
             address: address(host),
             slots,
@@ -243,7 +268,7 @@ impl World {
         for _ in 0..20_000_000_u64 {
             let coming = self.coming.first_key_value().map(|((at, _), _)| *at);
             let timer = self.due.first().copied();
-            let air = Some(self.air_at).filter(|_| !self.hosts[0].dead && !self.hosts[0].left);
+            let air = Some(self.air_at).filter(|_| self.roots().next().is_some());
             let next = [coming, timer.map(|(at, _)| at), air].into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at <= until) else {
                 self.mono = until;
@@ -294,6 +319,8 @@ impl World {
                     peer.timer = None;
                     if why == Why::ClosePatience {
                         it.cx.out.push_back(Output::Close { conn, end: End::Reset });
+                    } else if it.lobby.has(conn) {
+                        it.lobby.end(&mut it.cx, conn);
                     } else {
                         it.mesh.timeout(&mut it.cx, conn);
                     }
@@ -303,9 +330,22 @@ impl World {
         self.settle(host);
     }
 
+    /// Every root that is there.
+    fn roots(&self) -> impl Iterator<Item = usize> {
+        let airs = |host: &Host| host.mesh.is_root() && !host.dead && !host.left;
+        self.hosts.iter().enumerate().filter(move |(_, host)| airs(host)).map(|(i, _)| i)
+    }
+
     fn air(&mut self) {
+        for root in self.roots().collect::<Vec<_>>() {
+            self.air_at(root);
+        }
+        (self.next_seq, self.air_at) = (self.next_seq + 1, self.air_at.after(LASTS));
+    }
+
+    fn air_at(&mut self, host: usize) {
         let len = self.block_bytes;
-        let root = &mut self.hosts[0];
+        let root = &mut self.hosts[host];
         root.cx.now = now(self.mono);
         let seq = self.next_seq;
         let blob = root.cx.blobs.insert(()).map(Blob).unwrap();
@@ -320,9 +360,8 @@ impl World {
             lasts: LASTS,
         };
         root.mesh.air(&mut root.cx, &airing);
-        (self.next_seq, self.air_at) = (seq + 1, self.air_at.after(LASTS));
         root.keep(blob);
-        self.settle(0);
+        self.settle(host);
     }
 
     fn post(&mut self, at: Mono, end: (usize, usize), news: News) {
@@ -382,7 +421,7 @@ impl World {
             return;
         }
         it.cx.now = now(self.mono);
-        it.mesh.incoming(&mut it.cx, Some(peer));
+        it.lobby.incoming(&mut it.cx, Some(peer));
         let accept = it.cx.out.iter().position(|o| matches!(o, Output::Accept { .. }));
         let Some(at) = accept else {
             return self.post(self.mono.after(LATENCY), other(end), News::Closed(Gone::Reset));
@@ -404,6 +443,7 @@ impl World {
             let Some(socket) = it.sockets.get_mut(&conn) else { return };
             if socket.inbox.is_empty() {
                 if core::mem::take(&mut socket.ended) {
+                    it.lobby.end(&mut it.cx, conn);
                     it.mesh.ended(&mut it.cx, conn);
                     self.settle(host);
                 }
@@ -422,7 +462,7 @@ impl World {
             } else {
                 let count = socket.inbox.len().min(socket.take.max(1));
                 let bytes = socket.take_bytes(count);
-                it.mesh.data(&mut it.cx, conn, &bytes);
+                it.data(conn, &bytes);
             }
             self.settle(host);
         }
@@ -434,7 +474,7 @@ impl World {
                 self.act(host, output);
             }
             let it = &mut self.hosts[host];
-            while let Some(event) = it.mesh.poll_event() {
+            while let Some(event) = it.mesh.poll_event().or_else(|| it.lobby.poll_event()) {
                 it.note(event);
             }
             let Some(told) = it.told.pop_front() else { break };

@@ -263,6 +263,7 @@ fn write_join(w: &mut Writer, join: &Join) {
     let held: Stripes = join.held.iter().map(|(stripe, _)| usize::from(*stripe)).collect();
     w.u16(held.bits());
     join.held.iter().for_each(|(_, node)| w.u64(node.0));
+    w.u8(u8::from(join.part));
 }
 
 fn read_join(r: &mut Reader<'_>) -> Result<Join, WireError> {
@@ -273,7 +274,12 @@ fn read_join(r: &mut Reader<'_>) -> Result<Join, WireError> {
     let held = Stripes::from_bits(r.u16()?);
     let held = held.iter().map(|stripe| Ok((small(stripe), NodeId(r.u64()?))));
     let held = held.collect::<Result<_, WireError>>()?;
-    Ok(Join { port, slots, newest, forwards, held })
+    let has_members = match r.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(WireError::Flag),
+    };
+    Ok(Join { port, slots, newest, forwards, held, part: has_members })
 }
 
 fn small(stripe: usize) -> u8 {

@@ -69,6 +69,8 @@ pub struct Join {
     pub forwards: Stripes,
     /// Whom it takes stripes from already, lowest stripe first.
     pub held: Vec<(u8, NodeId)>,
+    /// Whether it has members of its own below, which its slots are for.
+    pub part: bool,
 }
 
 /// A node and where it is dialled.
@@ -248,7 +250,7 @@ pub struct Beat {
     pub newest: u64,
     /// Stripes that are late with the sender; it looks after that.
     pub late: Stripes,
-    /// Where its stripes come from.
+    /// Where its stripes come from; none when that is as it was.
     pub paths: Vec<Path>,
 }
 

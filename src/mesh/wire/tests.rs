@@ -89,11 +89,12 @@ fn joining_is_these_bytes() {
         newest: None,
         forwards: stripes(&[4]),
         held: vec![(0, NodeId(1)), (5, NodeId(2))],
+        part: true,
     };
     golden(
         &Message::Join(join),
-        "564d 01 02 00000021 1b9e 0004 00 0000000000000000 0010 0021
-         0000000000000001 0000000000000002",
+        "564d 01 02 00000022 1b9e 0004 00 0000000000000000 0010 0021
+         0000000000000001 0000000000000002 01",
     );
     let roots = vec![SocketAddr::from(([127, 0, 0, 1], 80))];
     let denial = Denial { reason: "no".to_owned(), roots };
@@ -356,14 +357,17 @@ fn beat() -> impl Strategy<Value = Beat> {
 fn message() -> impl Strategy<Value = Message> {
     let hello = (node(), any::<Option<u64>>(), any::<[u8; 16]>(), "\\PC{1,16}")
         .prop_map(|(node, epoch, ticket, channel)| Hello { node, epoch, ticket, channel });
-    let join = (any::<u16>(), 0..=1_024u16, any::<Option<u64>>(), any_stripes(), by_stripe(node()))
-        .prop_map(|(port, slots, newest, forwards, held)| Join {
+    let parts = (any_stripes(), by_stripe(node()), any::<bool>());
+    let join = (any::<u16>(), 0..=1_024u16, any::<Option<u64>>(), parts).prop_map(
+        |(port, slots, newest, (forwards, held, part))| Join {
             port,
             slots,
             newest,
             forwards,
             held,
-        });
+            part,
+        },
+    );
     let denial = || {
         let parts = ("\\PC{0,60}", vec(address(), 0..=64));
         parts.prop_map(|(reason, roots)| Denial { reason, roots })

@@ -16,7 +16,7 @@ pub(super) const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
 /// From one host to another.
 const LATENCY: Duration = Duration::from_millis(1);
 /// Bytes of data told at once.
-const DATA: usize = 64 << 10;
+const DATA: u64 = 64 << 10;
 
 /// Bytes by name, or bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,6 +85,16 @@ impl Content {
         part
     }
 
+    /// Overwrites a part, or goes on at the end.
+    fn put(&mut self, at: u64, piece: Self) {
+        let end = at + piece.len();
+        let mut all = self.part(0, at.min(self.len()));
+        piece.0.into_iter().for_each(|piece| all.push(piece));
+        let rest = self.len().saturating_sub(end);
+        self.part(end.min(self.len()), rest).0.into_iter().for_each(|piece| all.push(piece));
+        *self = all;
+    }
+
     /// The bytes themselves. Those of a file begin as their kind does and go on as their offset.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let bytes = |piece: &Piece| match piece {
@@ -135,6 +145,23 @@ struct Person {
     ended: bool,
 }
 
+/// What has arrived at a node and was not handed up.
+#[derive(Debug)]
+struct Inbox {
+    content: Content,
+    ended: bool,
+    /// Bytes handed up at once.
+    take: u64,
+    /// Where they go instead, and how far that is filled.
+    directed: Option<(Span, u64)>,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self { content: Content::default(), ended: false, take: DATA, directed: None }
+    }
+}
+
 /// What a node is told by its own host.
 #[derive(Debug)]
 enum Told {
@@ -142,6 +169,7 @@ enum Told {
     Closed(Conn, Gone),
     Opened(Blob),
     Unreadable(Blob, &'static str),
+    Hashed(Span, [u8; 32]),
     Stored(Rc<str>, Result<u64, StoreError>),
 }
 
@@ -159,7 +187,7 @@ pub(super) struct Host {
     /// Nanoseconds that its wall clock is ahead.
     pub(super) ahead: i64,
     wires: BTreeMap<Conn, (usize, usize)>,
-    directed: BTreeMap<Conn, Span>,
+    inboxes: BTreeMap<Conn, Inbox>,
     blobs: BTreeMap<Blob, Content>,
     told: VecDeque<Told>,
     dead: bool,
@@ -217,7 +245,13 @@ impl World {
         let (host, config) = (self.hosts.len(), config(text));
         let address = |s: &config::Source| SocketAddr::new(s.host.parse().unwrap(), s.port);
         let source = config.source.as_ref().map(address);
-        let environment = Environment { source, ..Environment::default() };
+        let mesh = config.mesh.as_ref().map(|mesh| mesh.listen);
+        // Names are none of this world's: what is no address is not known.
+        let roots = config.mesh.iter().flat_map(|mesh| &mesh.roots);
+        let roots =
+            roots.filter_map(|(host, port)| Some(SocketAddr::new(host.parse().ok()?, *port)));
+        let roots = roots.collect();
+        let environment = Environment { source, mesh, roots, ..Environment::default() };
         let now = self.now(host);
         let mut node = Node::new(config, catalog, environment, now, host as u64);
         node.start(now);
@@ -230,7 +264,7 @@ impl World {
             full: false,
             ahead: 0,
             wires: BTreeMap::new(),
-            directed: BTreeMap::new(),
+            inboxes: BTreeMap::new(),
             blobs: BTreeMap::new(),
             told: VecDeque::new(),
             dead: false,
@@ -256,6 +290,23 @@ impl World {
     /// The host disappears: nothing is said, and nothing ever comes back from there.
     pub(super) fn kill(&mut self, host: usize) {
         self.hosts[host].dead = true;
+    }
+
+    /// Its process dies: its system resets every connection, and refuses new ones.
+    pub(super) fn crash(&mut self, host: usize) {
+        self.hosts[host].done = true;
+        for (wire, end) in core::mem::take(&mut self.hosts[host].wires).into_values() {
+            self.wires[wire].ends[end] = None;
+            self.post(wire, 1 - end, News::Closed(Gone::Reset));
+        }
+    }
+
+    /// What looking the roots' names up gives from now on, told when all have failed.
+    pub(super) fn look_up(&mut self, host: usize, roots: Vec<SocketAddr>) {
+        assert!(self.hosts[host].node.take_rootless(), "it asks for that");
+        let now = self.now(host);
+        self.hosts[host].node.set_roots(now, roots);
+        self.settle(host);
     }
 
     /// A block breaks, and every connection that it is being sent on.
@@ -352,6 +403,9 @@ impl World {
             Told::Unreadable(blob, why) => {
                 it.node.handle_input(now, Input::Unreadable { blob, why });
             }
+            Told::Hashed(span, hash) => {
+                it.node.handle_input(now, Input::Hashed { span, hash: Some(hash) });
+            }
             Told::Stored(name, result) => it.node.handle_input(now, Input::Stored { name, result }),
         }
     }
@@ -426,7 +480,7 @@ impl World {
     fn hang_up(&mut self, host: usize, conn: Conn, why: Gone) {
         let it = &mut self.hosts[host];
         if let Some((wire, end)) = it.wires.remove(&conn) {
-            it.directed.remove(&conn);
+            it.inboxes.remove(&conn);
             self.wires[wire].ends[end] = None;
             it.told.push_back(Told::Closed(conn, why));
         }
@@ -441,6 +495,7 @@ impl World {
             Some(Who::Node(host, conn)) => {
                 self.arrive_at_node(host, conn, news);
                 self.settle(host);
+                self.read(host, conn);
             }
             Some(Who::Person(person)) => self.arrive_at_person(person, news),
             None => {}
@@ -475,20 +530,42 @@ impl World {
                 it.node.handle_input(now, Input::Connected { conn, local });
             }
             News::Bytes(content) => {
-                if let Some(Span { blob, .. }) = it.directed.get(&conn).copied() {
-                    let filled = it.blobs.get_mut(&blob).expect("it was made");
-                    content.0.into_iter().for_each(|piece| filled.push(piece));
-                    let upto = filled.len();
-                    it.node.handle_input(now, Input::Filled { conn, blob, upto });
-                    return;
-                }
-                for bytes in content.bytes().chunks(DATA) {
-                    it.node.handle_input(now, Input::Data { conn, bytes });
-                }
+                let inbox = it.inboxes.entry(conn).or_default();
+                content.0.into_iter().for_each(|piece| inbox.content.push(piece));
             }
-            News::Ended => it.node.handle_input(now, Input::Ended { conn }),
+            News::Ended => it.inboxes.entry(conn).or_default().ended = true,
             News::Closed(why) => self.hang_up(host, conn, why),
             News::Incoming { .. } => unreachable!("told to whoever listens"),
+        }
+    }
+
+    /// Hands up what has arrived, as much as the node wants at a time.
+    fn read(&mut self, host: usize, conn: Conn) {
+        while self.hosts[host].wires.contains_key(&conn) {
+            let now = self.now(host);
+            let it = &mut self.hosts[host];
+            let Some(inbox) = it.inboxes.get_mut(&conn) else { return };
+            let len = inbox.content.len();
+            if len == 0 {
+                if core::mem::take(&mut inbox.ended) {
+                    it.node.handle_input(now, Input::Ended { conn });
+                    self.settle(host);
+                }
+                return;
+            }
+            let most = inbox.directed.map_or(inbox.take, |(span, at)| span.from + span.len - at);
+            let part = inbox.content.part(0, len.min(most));
+            inbox.content = inbox.content.part(part.len(), len - part.len());
+            if let Some((Span { blob, from, len }, at)) = inbox.directed {
+                let upto = at + part.len();
+                let left = upto < from + len;
+                inbox.directed = left.then_some((Span { blob, from, len }, upto));
+                it.blobs.get_mut(&blob).expect("it was made").put(at, part);
+                it.node.handle_input(now, Input::Filled { conn, blob, upto });
+            } else {
+                it.node.handle_input(now, Input::Data { conn, bytes: &part.bytes() });
+            }
+            self.settle(host);
         }
     }
 
@@ -513,7 +590,8 @@ impl Host {
         let tv = config.tv.as_ref().map(|tv| (tv.listen, Service::Tv));
         let receive = config.receive.as_ref().map(|r| (r.listen, Service::TvReceive));
         let http = config.http.as_ref().map(|http| (http.listen, Service::Http));
-        let mut all = [tv, receive, http].into_iter().flatten();
+        let mesh = config.mesh.as_ref().map(|mesh| (mesh.listen, Service::Mesh));
+        let mut all = [tv, receive, http, mesh].into_iter().flatten();
         all.find(|(listen, _)| *listen == at).map(|(_, service)| service)
     }
 
@@ -530,8 +608,23 @@ impl Host {
                     None => Told::Unreadable(blob, "no such file"),
                 });
             }
-            Output::Create { blob, .. } => drop(self.blobs.insert(blob, Content::default())),
-            Output::Receive { conn, into } => drop(self.directed.insert(conn, into)),
+            // A block of known size is filled from several sides at once.
+            Output::Create { blob, max } => {
+                let known = max < limits::BLOCK_BYTES_MAX;
+                let len = if known { size(max) } else { 0 };
+                let empty = Content(vec![Piece::Own(vec![0; len])]);
+                self.blobs.insert(blob, empty);
+            }
+            Output::Receive { conn, into } => {
+                self.inboxes.entry(conn).or_default().directed = Some((into, into.from));
+            }
+            Output::Take { conn, bytes } => {
+                self.inboxes.entry(conn).or_default().take = bytes.into();
+            }
+            Output::Hash { span } => {
+                let bytes = self.blobs[&span.blob].part(span.from, span.len).bytes();
+                self.told.push_back(Told::Hashed(span, *blake3::hash(&bytes).as_bytes()));
+            }
             Output::Seal { blob, len } => {
                 assert_eq!(self.blobs[&blob].len(), len, "all that came is sealed");
                 self.told.push_back(Told::Opened(blob));

@@ -101,8 +101,14 @@ impl Daemon {
 
     /// Every text of the log so far that is as wanted.
     pub(crate) fn texts(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        self.texts_after(0, wanted)
+    }
+
+    /// The same after a mark.
+    pub(crate) fn texts_after(&self, mark: usize, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let state = self.log.state.lock().unwrap();
-        state.lines.iter().map(|l| text_of(l)).filter(|t| wanted(t)).map(str::to_owned).collect()
+        let texts = state.lines[mark..].iter().map(|line| text_of(line));
+        texts.filter(|text| wanted(text)).map(str::to_owned).collect()
     }
 
     /// Sends a signal by its short name.
@@ -151,6 +157,15 @@ impl Daemon {
         let fields: Vec<&str> = after_name.split(' ').collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)
+    }
+
+    /// How long it was ready to run while others had the processors; nothing where the kernel does
+    /// not count that.
+    pub(crate) fn waited(&self) -> Duration {
+        let path = format!("/proc/{}/schedstat", self.pid());
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let nanos = text.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
+        Duration::from_nanos(nanos.unwrap_or(0))
     }
 
     /// Descriptors that it has open.

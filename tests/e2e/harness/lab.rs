@@ -16,7 +16,7 @@ pub(crate) const EPOCH: &str = "2026-01-01T00:00:00Z";
 /// The same in seconds since 1970.
 const EPOCH_SECONDS: u64 = 1_767_225_600;
 /// How long most blocks of these tests last.
-pub(crate) const LASTS: Duration = Duration::from_millis(500);
+pub(crate) const LASTS: Duration = Duration::from_millis(400);
 /// How every Matroska file begins.
 pub(crate) const MKV_MAGIC: [u8; 4] = [0x1a, 0x45, 0xdf, 0xa3];
 /// Callback ports are taken from here: below the ports that the kernel gives to callers.
@@ -202,6 +202,11 @@ impl Movie {
         (index + 1) % self.blocks.len()
     }
 
+    /// Which block has this number when this movie is alone in its playlist.
+    pub(crate) fn index_at(&self, seq: u64) -> usize {
+        (seq % self.blocks.len() as u64) as usize
+    }
+
     /// Checks that a block comes right after another. When the machine stood still meanwhile, the
     /// channel did right to follow the clock.
     pub(crate) fn assert_follows(&self, last: usize, next: usize) {
@@ -211,7 +216,7 @@ impl Movie {
 
     /// Which block is on the air when this movie is alone in its playlist, by this machine's clock.
     pub(crate) fn on_air(&self) -> usize {
-        self.seq_on_air() as usize % self.blocks.len()
+        self.index_at(self.seq_on_air())
     }
 
     /// The number of the block on the air.

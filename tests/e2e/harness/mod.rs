@@ -1,11 +1,15 @@
-//! The world around the daemon. It never uses the daemon's own library, so that an error there
-//! cannot hide itself here.
+//! The world around the daemon. But for the frames of `peer` it never uses the daemon's own
+//! library, so that an error there cannot hide itself here.
 
 pub(crate) mod daemon;
 pub(crate) mod http;
 pub(crate) mod lab;
+pub(crate) mod link;
+pub(crate) mod mesh;
+pub(crate) mod namespaces;
 pub(crate) mod original_client;
 pub(crate) mod original_server;
+pub(crate) mod peer;
 pub(crate) mod pulse;
 pub(crate) mod setup;
 pub(crate) mod viewer;

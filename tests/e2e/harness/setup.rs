@@ -116,7 +116,7 @@ impl Client {
             channel: 0,
             address: super::lab::address(),
             callback_port: lab.callback_port,
-            period: "500ms".to_owned(),
+            period: "400ms".to_owned(),
             store: "store".to_owned(),
             keep_blocks: 0,
         }

@@ -13,7 +13,9 @@ use super::{SOON, eventually};
 pub(crate) fn connect(server: SocketAddr, from: Ipv4Addr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddrV4::new(from, 0).into()).expect("loopback addresses are ours");
-    socket.connect(&server.into()).unwrap_or_else(|why| panic!("connect to {server}: {why}"));
+    socket
+        .connect_timeout(&server.into(), SOON)
+        .unwrap_or_else(|why| panic!("connect to {server}: {why}"));
     socket.set_read_timeout(Some(SOON)).unwrap();
     socket.into()
 }
@@ -118,15 +120,22 @@ impl Viewer {
     /// The next callback's connection, unread.
     pub(crate) fn accept(&self, within: Duration) -> Option<TcpStream> {
         let listener = self.listener.as_ref().expect("this viewer listens");
-        // The time for one wait is also that of the accept.
-        listener.set_read_timeout(Some(within.max(Duration::from_millis(1)))).unwrap();
-        let (socket, _) = match listener.accept() {
-            Ok(accepted) => accepted,
-            Err(why) if why.kind() == io::ErrorKind::WouldBlock => return None,
-            Err(why) => panic!("accept: {why}"),
-        };
-        socket.set_read_timeout(Some(SOON)).unwrap();
-        Some(socket.into())
+        let deadline = Instant::now() + within;
+        loop {
+            // The time for one wait is also that of the accept, and 0 would mean no bound.
+            let left = deadline.saturating_duration_since(Instant::now());
+            listener.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
+            match listener.accept() {
+                Ok((socket, _)) => {
+                    socket.set_read_timeout(Some(SOON)).unwrap();
+                    return Some(socket.into());
+                }
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => return None,
+                // A process that was stopped and goes on sees this, handler or not.
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => panic!("accept: {why}"),
+            }
+        }
     }
 
     /// Every callback's bytes for this long.

@@ -16,6 +16,7 @@ impl Host {
                 self.cx.wheel.cancel(timer);
             }
             assert_eq!(peer.service, Service::Mesh);
+            self.lobby.closed(&self.cx, conn);
             self.mesh.closed(&mut self.cx, conn, why);
         }
     }
@@ -29,6 +30,18 @@ impl Host {
     /// Looks its books through.
     pub(in crate::mesh::tests) fn check(&self) {
         self.mesh.check_invariants(&self.cx);
+    }
+
+    pub(super) fn data(&mut self, conn: Conn, bytes: &[u8]) {
+        if !self.lobby.has(conn) {
+            return self.mesh.data(&mut self.cx, conn, bytes);
+        }
+        let Some(guest) = self.lobby.data(&mut self.cx, conn, bytes) else { return };
+        if guest.channel() == self.mesh.channel() {
+            self.mesh.admit(&mut self.cx, guest);
+        } else {
+            self.lobby.refuse(&mut self.cx, &guest, &[self.mesh.channel()]);
+        }
     }
 
     /// Keeps a block as a window does, and lets the oldest go.

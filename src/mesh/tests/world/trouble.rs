@@ -17,6 +17,11 @@ const TOO_EARLY: Duration = Duration::from_secs(30);
 impl World {
     /// The root's process starts again, with nothing but its settings.
     pub(in crate::mesh::tests) fn restart_root(&mut self) {
+        self.restart_as(77);
+    }
+
+    /// The same as another run of the channel.
+    pub(in crate::mesh::tests) fn restart_as(&mut self, epoch: u64) {
         for pipe in &mut self.pipes {
             for end in pipe.iter_mut() {
                 *end = end.filter(|(host, _)| *host != 0);
@@ -26,7 +31,7 @@ impl World {
         self.unplan(0);
         let members = self.hosts.split_off(1);
         self.hosts.clear();
-        self.start_root(slots);
+        self.root_of(slots, epoch, Vec::new());
         self.hosts.extend(members);
     }
 

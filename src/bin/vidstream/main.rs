@@ -18,16 +18,24 @@ Usage: vidstream ctl [--socket PATH] COMMAND
 Asks a running vidstreamd on this machine.
 
 Commands:
-  status         the node in a few lines (status json: all of it)
+  status         the node in a few lines
   channels       what is on the air, who watches
-  files          the blocks waiting in a client's store
-  connections    who sends to this node and who receives from it
+  files          the blocks that wait to be shown, and those that are arriving
+  connections    who sends to this node, who receives from it, and the rest
+  tree           on a root: everybody, each below its parent
+  why NODE       on a root: why NODE (name or address) is where it is
 
 Flags:
   --socket PATH  the node's control socket; else the usual places are tried
+  --stripe N     tree: of this stripe only; else all are merged
+  --channel C    tree, why: of this channel; else of the first
+  --json         the answer for programs
   --version      print the version, and exit
   --help         print this text, and exit
 ";
+
+/// How an answer begins that is none.
+const ERROR: &[u8] = b"error: ";
 
 /// What the command line asks for.
 enum Wish {
@@ -60,6 +68,12 @@ fn wish(mut parser: Parser) -> Result<Wish, String> {
                 let path = parser.value().map_err(|e| e.to_string())?;
                 socket = Some(PathBuf::from(path));
             }
+            Arg::Long("json") => words.push("--json".into()),
+            Arg::Long(flag @ ("stripe" | "channel")) => {
+                words.push(format!("--{flag}"));
+                let value = parser.value().map_err(|e| e.to_string())?;
+                words.push(escaped(value.as_encoded_bytes()));
+            }
             Arg::Value(word) => words.push(escaped(word.as_encoded_bytes())),
             other => return Err(other.unexpected().to_string()),
         }
@@ -80,7 +94,11 @@ fn ask(socket: Option<PathBuf>, command: &str) -> Outcome {
     let stream = connect(socket)?;
     let broken = |e: io::Error| (exit::IOERR, format!("the answer broke off: {e}"));
     let answer = ctl::ask(stream, command).map_err(broken)?;
-    print(&answer)
+    match answer.strip_prefix(ERROR) {
+        // The node has made it safe to show.
+        Some(why) => Err((exit::USAGE, String::from_utf8_lossy(why).trim_end().to_owned())),
+        None => print(&answer),
+    }
 }
 
 /// Connects to the socket that was named, or to the first of the usual ones that answers.
@@ -115,6 +133,10 @@ fn usual_places() -> Vec<PathBuf> {
 }
 
 fn print(text: &[u8]) -> Outcome {
-    let failed = |e: io::Error| (exit::IOERR, format!("standard output: {e}"));
-    io::stdout().write_all(text).map_err(failed)
+    match io::stdout().write_all(text) {
+        // Whoever reads has read enough.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(e) => Err((exit::IOERR, format!("standard output: {e}"))),
+        Ok(()) => Ok(()),
+    }
 }

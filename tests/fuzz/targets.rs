@@ -1,0 +1,118 @@
+//! What is fuzzed: every function that meets bytes of strangers. Each takes any bytes, and holds
+//! when it does not panic and keeps what it promises. Run by the fuzz binary and `tests/corpus.rs`.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use vidstreamd::base::text::escaped;
+use vidstreamd::config::{Config, Environment, Place};
+use vidstreamd::{control, http, media, mesh, tv};
+
+/// A target: its name, which is that of its corpus, and what it does.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub(crate) const TARGETS: &[Target] = &[
+    ("config", config),
+    ("control", control),
+    ("duration", duration),
+    ("http", http),
+    ("index", index),
+    ("mesh", mesh),
+    ("name", name),
+    ("text", text),
+    ("tv", tv),
+];
+
+fn config(data: &[u8]) {
+    let place = Place {
+        file: PathBuf::from("server.toml"),
+        directory: PathBuf::from("/srv"),
+        environment: Environment::default(),
+    };
+    if let Err(error) = Config::parse_bytes(data, &place) {
+        let shown = error.to_string();
+        assert!(!shown.is_empty(), "a fault is told");
+        let control = |c: char| c.is_control() && c != '\n';
+        assert!(!shown.contains(control), "what is shown is escaped: {shown:?}");
+    }
+}
+
+fn control(data: &[u8]) {
+    for whole in [false, true] {
+        if let Err(error) = control::wire::parse(data, whole) {
+            assert!(!error.to_string().contains(char::is_control), "what is shown is escaped");
+        }
+    }
+}
+
+/// Bytes as a file.
+struct InMemory<'a>(&'a [u8]);
+
+impl media::duration::ReadAt for InMemory<'_> {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> usize {
+        self.0.read_at(at, into)
+    }
+}
+
+fn duration(data: &[u8]) {
+    black_box(media::duration::duration(&InMemory(data)));
+    black_box(media::sniff::sniff(data));
+}
+
+fn http(data: &[u8]) {
+    if let Ok(Some((_, used))) = http::wire::parse(data) {
+        assert!(used <= data.len(), "a head is within what arrived");
+    }
+    if let Ok(text) = core::str::from_utf8(data) {
+        black_box(http::wire::RangeSpec::parse(text));
+        black_box(http::wire::Tag::parse(text));
+        black_box(http::wire::parse_date(text));
+    }
+}
+
+fn index(data: &[u8]) {
+    if let Err(error) = media::index::parse(data) {
+        assert!(!error.to_string().contains(char::is_control), "what is shown is escaped");
+    }
+}
+
+fn mesh(data: &[u8]) {
+    match mesh::wire::parse(data) {
+        Ok(Some(parsed)) => {
+            assert!(parsed.used <= data.len(), "a frame is within what arrived");
+            let again = parsed.message.emit();
+            let read = mesh::wire::parse(&again).expect("what was read can be said");
+            assert_eq!(read.map(|read| read.message), Some(parsed.message));
+        }
+        Ok(None) => {}
+        Err(error) => assert!(!error.to_string().contains(char::is_control), "escaped"),
+    }
+}
+
+fn name(data: &[u8]) {
+    if let Some(safe) = media::name::safe(data) {
+        assert!(!safe.contains(['/', '\0']), "a safe name is no path");
+        black_box(media::name::parse(safe));
+    }
+}
+
+fn text(data: &[u8]) {
+    assert!(!escaped(data).contains(char::is_control), "nothing reaches a terminal");
+}
+
+fn tv(data: &[u8]) {
+    if let Some(first) = data.first_chunk()
+        && let Some(command) = tv::wire::Command::parse(*first)
+    {
+        assert_eq!(command.emit(), *first, "a command is its bytes");
+    }
+    black_box(tv::wire::Reply::parse(data));
+    if let Ok(text) = core::str::from_utf8(data) {
+        black_box(tv::wire::parse_list(text));
+    }
+}

@@ -1,0 +1,819 @@
+//! One host of the world: the machine of a node, its connections, its blocks by name, and the line
+//! to the net. Carries out what the machine wants; decides nothing for it.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use vidstreamd::base::arena::Key;
+use vidstreamd::base::port::{
+    Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Service, Span, Why,
+};
+use vidstreamd::base::rng::Rng;
+use vidstreamd::base::time::{Mono, Now, Wall};
+use vidstreamd::mesh::{Event, Lobby, Mesh};
+
+use super::calendar::{Body, Chunk, Far, Letter, News};
+use super::line::Line;
+use super::net::{Net, Reach, SECOND, State, retransmitted};
+
+/// The clock on the wall when the world begins.
+pub const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
+/// The mesh's port on every host.
+pub const PORT: u16 = 7_070;
+/// The wait before a lost segment, and a lost first one, is sent again.
+const RETRANSMIT: u64 = SECOND / 5;
+const RETRANSMIT_DIAL: u64 = SECOND;
+/// Blocks that a node keeps.
+const KEPT: usize = 10;
+/// Kinds of frames that are looked at on their way.
+const KIND_BLOCK: u8 = 10;
+const KIND_WANT: u8 = 11;
+/// Requests that are remembered for each connection.
+const WANTED: usize = 64;
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Where a host is dialled.
+pub fn address(host: u32) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(10 << 24 | host)), PORT)
+}
+
+fn host_at(address: SocketAddr) -> Option<u32> {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.octets()[0] == 10 => Some(ip.to_bits() & 0x00ff_ffff),
+        _ => None,
+    }
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub struct Socket {
+    conn: Conn,
+    /// The other end; none while it is dialled.
+    pub far: Option<Far>,
+    delay: u64,
+    /// When the last thing arrives that was sent: nothing overtakes.
+    last_at: u64,
+    take: usize,
+    directed: Option<(Span, u64)>,
+    /// What the line has not taken.
+    pub outbox: VecDeque<Chunk>,
+    /// Whether it stands in the queue for the line.
+    pub queued: bool,
+    /// Whether the other end has taken nothing since it could not be reached.
+    pub stuck: bool,
+    /// What was asked for over it: block, stripe, and whether by somebody who has begun.
+    wanted: VecDeque<(u64, u8, bool)>,
+}
+
+impl Socket {
+    fn new(conn: Conn, far: Option<Far>, delay: u64) -> Self {
+        Self {
+            conn,
+            far,
+            delay,
+            last_at: 0,
+            take: usize::MAX,
+            directed: None,
+            outbox: VecDeque::new(),
+            queued: false,
+            stuck: false,
+            wanted: VecDeque::new(),
+        }
+    }
+}
+
+/// A block, without its bytes.
+#[derive(Debug)]
+struct Bytes {
+    blob: Blob,
+    len: u64,
+    seq: Option<u64>,
+    /// Where they are wrong.
+    wrong: Vec<(u64, u64)>,
+}
+
+#[derive(Debug)]
+enum Told {
+    Hashed(Span, [u8; 32]),
+    Opened(Blob),
+    Closed(Conn),
+    Sent(Conn, u64),
+}
+
+/// A stripe whose parent was lost, until its next bytes are there.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    pub stripe: usize,
+    pub seq: u64,
+    pub due: u64,
+}
+
+/// What a node has got so far.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub started: u64,
+    /// When it got its place.
+    pub placed: Option<u64>,
+    /// The next block that it has to get.
+    pub next: Option<u64>,
+    pub full: Option<String>,
+    pub left: bool,
+    /// Bytes that it sent, and of these, bytes of blocks in its slots.
+    pub sent: u64,
+    pub pushed: u64,
+    /// By stripe: the newest block that is complete, and how long after its entry it was.
+    pub done: [(u64, u64); 16],
+    pub watches: Vec<Watch>,
+    pub events: VecDeque<String>,
+    /// The hash of all that reached it.
+    pub trace: u64,
+}
+
+/// A process on a host.
+#[derive(Debug)]
+pub struct Host {
+    pub id: u32,
+    pub life: u32,
+    pub slots: usize,
+    pub mesh: Mesh,
+    /// Where links wait that have not said hello.
+    pub lobby: Lobby,
+    pub cx: Cx,
+    pub line: Line,
+    pub log: Log,
+    /// Sends wrong bytes.
+    pub lies: bool,
+    pub wake_at: u64,
+    rng: Rng,
+    sockets: Vec<Option<Socket>>,
+    blobs: Vec<Option<Bytes>>,
+    kept: VecDeque<Blob>,
+    told: VecDeque<Told>,
+    arriving: Option<Far>,
+    turns: u32,
+}
+
+/// The two clocks of the world.
+pub fn clocks(now: u64) -> Now {
+    Now { mono: Mono(now), wall: Wall(BEGAN.0.saturating_add_unsigned(now)) }
+}
+
+impl Host {
+    pub fn new((id, life): (u32, u32), slots: usize, (mesh, cx): (Mesh, Cx), line: Line) -> Self {
+        let log = Log { started: cx.now.mono.0, ..Log::default() };
+        let rng = cx.rng.clone();
+        Self {
+            id,
+            life,
+            slots,
+            mesh,
+            lobby: Lobby::default(),
+            cx,
+            line,
+            log,
+            lies: false,
+            wake_at: u64::MAX,
+            rng,
+            sockets: Vec::new(),
+            blobs: Vec::new(),
+            kept: VecDeque::new(),
+            told: VecDeque::new(),
+            arriving: None,
+            turns: 0,
+        }
+    }
+
+    /// All that happens here before `end`.
+    pub fn run(&mut self, net: &mut Net, letters: &mut dyn Iterator<Item = Letter>, end: u64) {
+        let mut letter = letters.next();
+        loop {
+            let mail = letter.as_ref().map_or(u64::MAX, |letter| letter.at);
+            let timer = self.cx.wheel.next().map_or(u64::MAX, |at| at.0);
+            let line = self.line.done_at();
+            let at = mail.min(timer).min(line);
+            if at >= end {
+                break;
+            }
+            self.cx.now = clocks(at.max(self.cx.now.mono.0));
+            if mail == at {
+                if let Some(letter) = letter.take() {
+                    self.arrive(net, letter);
+                }
+                letter = letters.next();
+            } else if line == at {
+                self.line_done(net);
+            } else {
+                self.timers(net);
+            }
+        }
+        if self.wake_at < end {
+            self.wake_at = u64::MAX;
+        }
+        self.rest(net);
+    }
+
+    /// Lets the machine do something of its own accord.
+    pub fn drive(&mut self, net: &mut Net, now: u64, what: impl FnOnce(&mut Mesh, &mut Cx)) {
+        self.cx.now = clocks(now);
+        what(&mut self.mesh, &mut self.cx);
+        self.settle(net);
+        self.rest(net);
+    }
+
+    fn rest(&mut self, net: &mut Net) {
+        self.turns += 1;
+        if self.turns.is_multiple_of(4) {
+            self.check_slots(net);
+        }
+        if self.turns.is_multiple_of(net.check_every) {
+            self.mesh.check_invariants(&self.cx);
+        }
+        let timer = self.cx.wheel.next().map_or(u64::MAX, |at| at.0);
+        let next = timer.min(self.line.done_at());
+        if next < self.wake_at {
+            net.calendar.wake(next, self.id);
+            self.wake_at = next;
+        }
+    }
+
+    /// Nobody has more children than slots.
+    pub fn check_slots(&self, net: &mut Net) {
+        if self.mesh.served() > self.slots {
+            net.tally.slots_exceeded += 1;
+            net.fault(self.now(), self.id, "more children than slots");
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.cx.now.mono.0
+    }
+
+    fn timers(&mut self, net: &mut Net) {
+        net.tally.timers += 1;
+        while let Some((_, wake)) = self.cx.wheel.pop_due(self.cx.now.mono) {
+            match wake.why {
+                Why::MeshTick | Why::MeshJoin => self.mesh.timer(&mut self.cx, wake.why),
+                why => {
+                    let conn = Conn(Key::from_bits(wake.what));
+                    let Some(peer) = self.cx.peers.get_mut(conn.0) else { continue };
+                    peer.timer = None;
+                    if why == Why::ClosePatience {
+                        self.cx.out.push_back(Output::Close { conn, end: End::Reset });
+                    } else if self.lobby.has(conn) {
+                        self.lobby.end(&mut self.cx, conn);
+                    } else {
+                        self.mesh.timeout(&mut self.cx, conn);
+                    }
+                }
+            }
+        }
+        self.settle(net);
+    }
+
+    fn arrive(&mut self, net: &mut Net, letter: Letter) {
+        net.tally.letters += 1;
+        let mark = letter.at ^ letter.news.mark().rotate_left(24) ^ u64::from(letter.from.host);
+        self.log.trace = (self.log.trace.rotate_left(7) ^ mark).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        if matches!(letter.news, News::Incoming) {
+            // Its port is closed when it has left.
+            return if self.log.left {
+                super::answer_for_nobody(net, &letter);
+            } else {
+                self.incoming(net, letter.from);
+            };
+        }
+        let conn = letter.to.conn;
+        let known = self.socket(conn).is_some() && letter.to.life == self.life;
+        if !known {
+            if matches!(letter.news, News::Bytes(..) | News::Connected | News::Ended) {
+                let at = letter.at + net.delay(self.id, letter.from.host);
+                let news = News::Closed(Gone::Reset);
+                net.calendar.post(at, (letter.from, letter.to), news);
+            }
+            return;
+        }
+        match letter.news {
+            News::Incoming => {}
+            News::Connected => {
+                if let Some(socket) = self.socket(conn) {
+                    socket.far = Some(letter.from);
+                }
+                self.mesh.connected(&mut self.cx, conn);
+                self.flush(net, conn);
+            }
+            News::Bytes(chunk, ack) => {
+                if ack {
+                    let at = letter.at + net.delay(self.id, letter.from.host);
+                    let news = News::Taken(chunk.len());
+                    net.calendar.post(at, (letter.from, letter.to), news);
+                }
+                self.read(net, conn, &chunk);
+            }
+            News::Taken(bytes) => {
+                if let Some(socket) = self.socket(conn) {
+                    socket.stuck = false;
+                }
+                self.told.push_back(Told::Sent(conn, bytes));
+                self.flush(net, conn);
+            }
+            News::Ended if self.lobby.has(conn) => self.lobby.end(&mut self.cx, conn),
+            News::Ended => self.mesh.ended(&mut self.cx, conn),
+            News::Closed(why) => self.closed(conn, why),
+        }
+        self.settle(net);
+    }
+
+    fn incoming(&mut self, net: &mut Net, from: Far) {
+        self.arriving = Some(from);
+        let peer = SocketAddr::new(address(from.host).ip(), 40_000);
+        self.lobby.incoming(&mut self.cx, Some(peer));
+        self.settle(net);
+        if self.arriving.take().is_some() {
+            let at = self.now() + net.delay(self.id, from.host);
+            let here = Far { host: self.id, life: self.life, conn: from.conn };
+            net.calendar.post(at, (from, here), News::Closed(Gone::Reset));
+        }
+    }
+
+    fn socket(&mut self, conn: Conn) -> Option<&mut Socket> {
+        self.sockets.get_mut(conn.0.index())?.as_mut().filter(|socket| socket.conn == conn)
+    }
+
+    /// Hands up what has arrived, as much as the machine asks for at a time.
+    fn read(&mut self, net: &mut Net, conn: Conn, chunk: &Chunk) {
+        if chunk.head.get(3) == Some(&KIND_WANT) {
+            self.note_want(net, conn, &chunk.head);
+        }
+        let mut head = &chunk.head[..];
+        while let Some(socket) = self.socket(conn).filter(|_| !head.is_empty()) {
+            let count = head.len().min(socket.take);
+            let (some, left) = head.split_at(count);
+            self.hear(net, conn, some);
+            self.settle(net);
+            head = left;
+        }
+        let Some(mut body) = chunk.body else { return };
+        while let Some(socket) = self.socket(conn).filter(|_| body.len > 0) {
+            let count = if let Some((span, at)) = socket.directed {
+                let count = body.len.min(span.len - at);
+                let at = at + count;
+                socket.directed = Some((span, at)).filter(|_| at < span.len);
+                self.fill(span.blob, span.from + at - count, Body { len: count, ..body });
+                self.mesh.filled(&mut self.cx, conn, span.from + at);
+                count
+            } else {
+                let room = socket.take.min(ZEROS.len());
+                let count = room.min(usize::try_from(body.len).unwrap_or(room));
+                self.mesh.data(&mut self.cx, conn, &ZEROS[..count]);
+                count as u64
+            };
+            self.settle(net);
+            body = Body { from: body.from + count, len: body.len - count, ..body };
+        }
+    }
+
+    /// Bytes arrived: on a link of the mesh, or on one that has not said hello.
+    fn data(&mut self, conn: Conn, bytes: &[u8]) {
+        if !self.lobby.has(conn) {
+            return self.mesh.data(&mut self.cx, conn, bytes);
+        }
+        let Some(guest) = self.lobby.data(&mut self.cx, conn, bytes) else { return };
+        if guest.channel() == self.mesh.channel() {
+            self.mesh.admit(&mut self.cx, guest);
+        } else {
+            self.lobby.refuse(&mut self.cx, &guest, &[self.mesh.channel()]);
+        }
+    }
+
+    fn hear(&mut self, net: &mut Net, conn: Conn, bytes: &[u8]) {
+        if self.id != 0 {
+            return self.data(conn, bytes);
+        }
+        let members = self.mesh.members();
+        let began = (net.clock)();
+        self.data(conn, bytes);
+        if self.mesh.members() > members {
+            net.joins.push((net.clock)().saturating_sub(began));
+        }
+    }
+
+    fn note_want(&mut self, net: &Net, conn: Conn, frame: &[u8]) {
+        let Some((seq, stripe)) = seq_and_stripe(frame) else { return };
+        let Some(socket) = self.socket(conn) else { return };
+        let begun = socket.far.is_some_and(|far| net.status[far.host as usize].begun);
+        if socket.wanted.len() == WANTED {
+            socket.wanted.pop_front();
+        }
+        socket.wanted.push_back((seq, stripe, begun));
+    }
+
+    fn fill(&mut self, blob: Blob, at: u64, body: Body) {
+        let Some(bytes) = self.bytes(blob) else { return };
+        let (from, to) = (at, at + body.len);
+        bytes.wrong = bytes.wrong.iter().flat_map(|w| without(*w, (from, to))).collect();
+        if bytes.seq.is_none() {
+            bytes.seq = body.seq;
+        }
+        if body.taint || body.from != at || body.seq != bytes.seq {
+            bytes.wrong.push((from, to));
+        }
+    }
+
+    fn bytes(&mut self, blob: Blob) -> Option<&mut Bytes> {
+        self.blobs.get_mut(blob.0.index())?.as_mut().filter(|bytes| bytes.blob == blob)
+    }
+
+    fn settle(&mut self, net: &mut Net) {
+        loop {
+            while let Some(output) = self.cx.out.pop_front() {
+                self.act(net, output);
+            }
+            while let Some(event) = self.mesh.poll_event().or_else(|| self.lobby.poll_event()) {
+                self.note(net, event);
+            }
+            match self.told.pop_front() {
+                None => return,
+                Some(Told::Hashed(span, hash)) => self.mesh.hashed(&mut self.cx, span, Some(hash)),
+                Some(Told::Opened(blob)) => {
+                    let len = self.bytes(blob).map_or(1, |bytes| bytes.len);
+                    let facts = Facts { len, modified: BEGAN, head: &ZEROS[..8] };
+                    self.mesh.opened(&mut self.cx, blob, facts);
+                }
+                Some(Told::Closed(conn)) => self.closed(conn, Gone::Closed),
+                Some(Told::Sent(conn, bytes)) if self.cx.is_open(conn) => {
+                    self.mesh.sent(&mut self.cx, conn, bytes);
+                }
+                Some(Told::Sent(..)) => {}
+            }
+        }
+    }
+
+    fn act(&mut self, net: &mut Net, output: Output) {
+        match output {
+            Output::Dial { conn, to, .. } => self.dial(net, conn, to),
+            Output::Accept { conn } => {
+                let Some(far) = self.arriving.take() else { return };
+                let delay = net.delay(self.id, far.host);
+                let mut socket = Socket::new(conn, Some(far), delay);
+                let here = Far { host: self.id, life: self.life, conn };
+                socket.last_at = self.now() + delay;
+                net.calendar.post(socket.last_at, (far, here), News::Connected);
+                self.seat(socket);
+            }
+            Output::Send { conn, payload } => self.send(net, conn, payload),
+            Output::Receive { conn, into } => {
+                self.socket(conn).into_iter().for_each(|s| s.directed = Some((into, 0)));
+            }
+            Output::Take { conn, bytes } => {
+                self.socket(conn).into_iter().for_each(|s| s.take = bytes as usize);
+            }
+            Output::Close { conn, end } => self.close(net, conn, end),
+            Output::Create { blob, max } => self.put(blob, max, None),
+            Output::Seal { blob, .. } => self.told.push_back(Told::Opened(blob)),
+            Output::Hash { span } => self.hash(net, span),
+            Output::Release { blob } => {
+                if self.bytes(blob).is_some() {
+                    self.blobs[blob.0.index()] = None;
+                }
+            }
+            other => net.fault(self.now(), self.id, &format!("a mesh does not want {other:?}")),
+        }
+    }
+
+    fn seat(&mut self, socket: Socket) {
+        let index = socket.conn.0.index();
+        if self.sockets.len() <= index {
+            self.sockets.resize_with(index + 1, || None);
+        }
+        self.sockets[index] = Some(socket);
+    }
+
+    fn put(&mut self, blob: Blob, len: u64, seq: Option<u64>) {
+        let index = blob.0.index();
+        if self.blobs.len() <= index {
+            self.blobs.resize_with(index + 1, || None);
+        }
+        self.blobs[index] = Some(Bytes { blob, len, seq, wrong: Vec::new() });
+    }
+
+    /// A block of the root's own.
+    pub fn own_block(&mut self, seq: u64, len: u64) -> Option<Blob> {
+        let blob = self.cx.blobs.insert(()).map(Blob)?;
+        self.put(blob, len, Some(seq));
+        self.keep(blob);
+        Some(blob)
+    }
+
+    fn dial(&mut self, net: &mut Net, conn: Conn, to: SocketAddr) {
+        let host = host_at(to).filter(|host| (*host as usize) < net.status.len());
+        let Some(host) = host else { return self.seat(Socket::new(conn, None, SECOND)) };
+        let delay = net.delay(self.id, host);
+        self.seat(Socket::new(conn, None, delay));
+        let here = Far { host: self.id, life: self.life, conn };
+        let there = Far { host, life: net.status[host as usize].life, conn };
+        let at = match net.reach(self.id, host) {
+            Reach::Open => self.now(),
+            Reach::Cut(until) => retransmitted(self.now(), until, RETRANSMIT_DIAL),
+            Reach::Never => return,
+        };
+        if net.status[host as usize].state == State::Down {
+            net.calendar.post(at + 2 * delay, (here, there), News::Closed(Gone::Refused));
+        } else {
+            net.calendar.post(at + delay, (there, here), News::Incoming);
+        }
+    }
+
+    fn hash(&mut self, net: &mut Net, span: Span) {
+        let Some(bytes) = self.bytes(span.blob) else { return };
+        let wrong = bytes.is_wrong(span);
+        let (seq, len) = (bytes.seq.unwrap_or(0), bytes.len);
+        let mut rng = Rng::new(seq ^ span.from.rotate_left(20) ^ span.len.rotate_left(42));
+        let mut hash = [u8::from(wrong); 32];
+        for word in hash[8..].chunks_mut(8) {
+            word.copy_from_slice(&rng.next_u64().to_le_bytes());
+        }
+        self.told.push_back(Told::Hashed(span, hash));
+        let stripes = net.stripes as u64;
+        if self.id != 0 && (span.len < len || stripes == 1) && !wrong {
+            let stripe = usize::try_from((span.from * stripes).div_ceil(len)).unwrap_or(0);
+            self.complete(net, seq, stripe);
+        }
+    }
+
+    /// A stripe of a block is all there.
+    fn complete(&mut self, net: &mut Net, seq: u64, stripe: usize) {
+        let now = self.now();
+        let entered = net.entered(seq).unwrap_or(now);
+        let log = &mut self.log;
+        if log.done[stripe].0 < seq {
+            log.done[stripe] = (seq, now.saturating_sub(entered));
+        }
+        if log.watches.is_empty() {
+            return;
+        }
+        log.watches.retain(|watch| {
+            let over = watch.stripe == stripe && watch.seq == seq;
+            if over {
+                net.holes.push(now.saturating_sub(watch.due));
+            }
+            !over
+        });
+    }
+
+    /// The parent of a stripe is lost: the time until the next bytes are there is measured.
+    pub fn watch(&mut self, net: &Net, stripe: usize, now: u64) {
+        let (last, usual) = self.log.done[stripe];
+        if last == 0 || self.log.watches.iter().any(|watch| watch.stripe == stripe) {
+            return;
+        }
+        let due = net.entry_of(last + 1).saturating_add(usual).max(now);
+        self.log.watches.push(Watch { stripe, seq: last + 1, due });
+    }
+
+    fn send(&mut self, net: &mut Net, conn: Conn, payload: Payload) {
+        let body = payload.body.map(|span| self.body(span));
+        self.tally(net, conn, &payload.head, body);
+        let Some(socket) = self.socket(conn) else { return };
+        socket.outbox.push_back(Chunk { head: payload.head, body });
+        self.flush(net, conn);
+    }
+
+    fn body(&mut self, span: Span) -> Body {
+        let lies = self.lies;
+        let Some(bytes) = self.bytes(span.blob) else {
+            return Body { seq: None, from: span.from, len: span.len, taint: true };
+        };
+        let taint = lies || bytes.is_wrong(span);
+        Body { seq: bytes.seq, from: span.from, len: span.len, taint }
+    }
+
+    fn tally(&mut self, net: &mut Net, conn: Conn, head: &[u8], body: Option<Body>) {
+        let root = self.id == 0;
+        let length = body.map_or(0, |body| body.len);
+        self.log.sent += head.len() as u64 + length;
+        net.tally.control += head.len() as u64;
+        net.tally.body += length;
+        self.log.pushed += length;
+        let Some(socket) = self.socket(conn).filter(|socket| !socket.wanted.is_empty()) else {
+            return;
+        };
+        if length == 0 || head.get(3) != Some(&KIND_BLOCK) {
+            return;
+        }
+        let what = seq_and_stripe(head);
+        let mut asked = socket.wanted.iter();
+        let asked = asked.find(|(seq, stripe, _)| Some((*seq, *stripe)) == what).copied();
+        if let Some((_, _, begun)) = asked {
+            let sum = if begun { &mut net.tally.pulled } else { &mut net.tally.caught_up };
+            *sum += length;
+            self.log.pushed -= length;
+            net.tally.rescued += if root { length } else { 0 };
+        }
+    }
+
+    /// Puts what is queued on the line, when there is somebody at the other end.
+    fn flush(&mut self, net: &mut Net, conn: Conn) {
+        let limited = self.line.is_limited();
+        while let Some(socket) = self.socket(conn) {
+            if socket.far.is_none() || socket.stuck || socket.outbox.is_empty() {
+                return;
+            }
+            if limited {
+                if !core::mem::replace(&mut socket.queued, true) {
+                    let small = socket.outbox.iter().map(Chunk::len).sum::<u64>() < 4_096;
+                    self.line.enqueue(conn, small);
+                    self.line_next();
+                }
+                return;
+            }
+            let Some(chunk) = socket.outbox.pop_front() else { return };
+            self.transmit(net, conn, chunk);
+        }
+    }
+
+    /// The next bytes go on the line, when it is free.
+    fn line_next(&mut self) {
+        let now = self.now();
+        while let Some(conn) = self.line.next_in_turn() {
+            let Some(socket) = self.socket(conn) else { continue };
+            let some = super::line::cut(&mut socket.outbox);
+            socket.queued = false;
+            if let Some(some) = some {
+                return self.line.begin(now, conn, some);
+            }
+        }
+    }
+
+    fn line_done(&mut self, net: &mut Net) {
+        let Some((conn, chunk)) = self.line.finish() else { return };
+        self.transmit(net, conn, chunk);
+        self.flush(net, conn);
+        self.line_next();
+        self.settle(net);
+    }
+
+    fn transmit(&mut self, net: &mut Net, conn: Conn, chunk: Chunk) {
+        let (id, life, now) = (self.id, self.life, self.now());
+        let jitter = net.jitter(&mut self.rng);
+        let Some(socket) = self.socket(conn) else { return };
+        let Some(far) = socket.far else { return };
+        let length = chunk.len();
+        let reach = net.reach(id, far.host);
+        let at = match reach {
+            Reach::Open => now,
+            Reach::Cut(until) => retransmitted(now, until, RETRANSMIT),
+            Reach::Never => u64::MAX,
+        };
+        socket.stuck = reach != Reach::Open;
+        if at != u64::MAX {
+            socket.last_at = (at + socket.delay + jitter).max(socket.last_at);
+            let here = Far { host: id, life, conn };
+            let news = News::Bytes(chunk, socket.stuck);
+            net.calendar.post(socket.last_at, (far, here), news);
+        }
+        if reach == Reach::Open {
+            self.told.push_back(Told::Sent(conn, length));
+        }
+    }
+
+    fn close(&mut self, net: &mut Net, conn: Conn, end: End) {
+        let here = Far { host: self.id, life: self.life, conn };
+        if self.socket(conn).is_some() && end == End::Flushed {
+            while let Some(chunk) =
+                self.socket(conn).filter(|s| s.far.is_some()).and_then(|s| s.outbox.pop_front())
+            {
+                self.transmit(net, conn, chunk);
+            }
+        }
+        let now = self.now();
+        let id = self.id;
+        let Some(socket) = self.socket(conn) else { return };
+        if let Some(far) = socket.far.filter(|far| net.reach(id, far.host) == Reach::Open) {
+            let news = match end {
+                End::Flushed => News::Ended,
+                End::Reset => News::Closed(Gone::Reset),
+            };
+            net.calendar.post((now + socket.delay).max(socket.last_at), (far, here), news);
+        }
+        self.told.push_back(Told::Closed(conn));
+    }
+
+    /// A connection is gone, as the node that owns the arena handles it.
+    fn closed(&mut self, conn: Conn, why: Gone) {
+        if self.socket(conn).is_none() {
+            return;
+        }
+        self.sockets[conn.0.index()] = None;
+        if let Some(peer) = self.cx.peers.remove(conn.0) {
+            if let Some(timer) = peer.timer {
+                self.cx.wheel.cancel(timer);
+            }
+            assert_eq!(peer.service, Service::Mesh, "there are no others");
+            self.lobby.closed(&self.cx, conn);
+            self.mesh.closed(&mut self.cx, conn, why);
+        }
+    }
+
+    /// Both ends of all connections that stand.
+    pub fn connections(&self) -> impl Iterator<Item = (Far, Far)> {
+        let (host, life) = (self.id, self.life);
+        let sockets = self.sockets.iter().flatten();
+        sockets.filter_map(move |s| Some((s.far?, Far { host, life, conn: s.conn })))
+    }
+
+    /// Keeps a block as a window does, and lets the oldest go.
+    fn keep(&mut self, blob: Blob) {
+        self.kept.push_back(blob);
+        if self.kept.len() > KEPT
+            && let Some(old) = self.kept.pop_front()
+        {
+            self.mesh.retire(old);
+            self.cx.release(old);
+        }
+    }
+
+    /// Lets go of all blocks; what is left then was forgotten.
+    pub fn empty(&mut self, net: &mut Net) {
+        for blob in core::mem::take(&mut self.kept) {
+            self.mesh.retire(blob);
+            self.cx.release(blob);
+        }
+        self.settle(net);
+    }
+
+    fn note(&mut self, net: &mut Net, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Block(block) => {
+                let whole = Span { blob: block.blob, from: 0, len: block.len };
+                let right = self.bytes(block.blob).is_some_and(|bytes| {
+                    bytes.seq == Some(block.seq)
+                        && (bytes.len == block.len)
+                        && !bytes.is_wrong(whole)
+                });
+                if !right {
+                    net.fault(now, self.id, "the bytes of a block are wrong");
+                }
+                if self.log.next.is_some_and(|next| next != block.seq) {
+                    net.fault(now, self.id, "a block comes twice or out of order");
+                }
+                if self.log.next.is_some() && block.at > block.starts_at {
+                    net.tally.missed += 1;
+                }
+                net.status[self.id as usize].begun = true;
+                self.log.next = Some(block.seq + 1);
+                net.tally.blocks += 1;
+                self.remember(net, now, format!("block {}", block.seq));
+                self.keep(block.blob);
+            }
+            Event::Missed { seq } => {
+                net.tally.missed += 1;
+                let memory = self.log.events.iter().fold(String::new(), |all, e| all + "\n  " + e);
+                net.fault(now, self.id, &format!("misses block {seq}{memory}"));
+                self.log.next = Some(seq + 1);
+            }
+            Event::Joined { .. } => {
+                self.remember(net, now, "joined".to_owned());
+                self.log.placed.get_or_insert(now);
+                self.log.full = None;
+            }
+            Event::Full { reason, .. } => {
+                self.remember(net, now, reason.clone());
+                self.log.full = Some(reason);
+            }
+            Event::Left => self.log.left = true,
+            Event::Nonsense { why, .. } if !self.lies => {
+                self.remember(net, now, format!("nonsense: {why}"));
+            }
+            other => self.remember(net, now, format!("{other:?}")),
+        }
+    }
+
+    fn remember(&mut self, net: &Net, now: u64, what: String) {
+        if net.remember == 0 {
+            return;
+        }
+        if self.log.events.len() == net.remember {
+            self.log.events.pop_front();
+        }
+        self.log.events.push_back(format!("{:.3} {what}", now as f64 / 1e9));
+    }
+}
+
+impl Bytes {
+    fn is_wrong(&self, span: Span) -> bool {
+        self.wrong.iter().any(|(from, to)| *from < span.from + span.len && *to > span.from)
+    }
+}
+
+/// The parts of a range that are not in another.
+fn without((from, to): (u64, u64), (cut_from, cut_to): (u64, u64)) -> Vec<(u64, u64)> {
+    let parts = [(from, to.min(cut_from)), (from.max(cut_to), to)];
+    parts.into_iter().filter(|(from, to)| from < to).collect()
+}
+
+/// The first two fields of a block's head and of a request.
+fn seq_and_stripe(frame: &[u8]) -> Option<(u64, u8)> {
+    let seq = u64::from_be_bytes(*frame.get(8..)?.first_chunk()?);
+    Some((seq, *frame.get(16)?))
+}
