@@ -253,6 +253,8 @@ pub const MESH_FAILURES_MAX: u8 = 3;
 pub const MESH_GUESTS_MAX: usize = 64;
 /// Bytes that one guest may have asked for and not got: so many requests.
 pub const MESH_WANTS_MAX: usize = 64;
+/// Blocks that a child may be behind before others get nothing beside.
+pub const MESH_BEHIND_MAX: u64 = 1;
 /// Links that a member makes to others.
 pub const MESH_UPSTREAMS_MAX: usize = 48;
 /// Roots whose links wait for the proof of their port.
@@ -263,6 +265,8 @@ pub const MESH_PROOF_PATIENCE: Duration = Duration::from_secs(1);
 pub const MESH_TICK_EVERY: Duration = Duration::from_millis(250);
 /// How long after it was expected a stripe is late.
 pub const MESH_LATE_AFTER: Duration = Duration::from_millis(750);
+/// How much longer it may rest where its parent has often let it rest so long.
+pub const MESH_LULL_MAX: Duration = Duration::from_secs(2);
 /// How long a member waits for a parent that says that it is late itself.
 pub const MESH_PATIENCE_MAX: Duration = Duration::from_millis(2_500);
 /// How long a parent may owe bytes without saying that it is late.

@@ -279,6 +279,7 @@ impl Feed {
         (conn, want): (Conn, wire::Want),
         store: &Store,
     ) {
+        let behind = self.is_behind(store);
         let Some(child) = self.children.get_mut(&conn) else { return };
         child.used = cx.now.mono;
         let stripe = usize::from(want.stripe);
@@ -286,11 +287,20 @@ impl Feed {
         let there = store.sendable(want.seq, stripe).filter(|(filled, _)| *filled > from);
         let bytes = there.map_or(0, |(filled, _)| filled.min(want.range.end.into()) - from);
         let paid = self.rescue.as_mut().is_none_or(|bucket| bucket.take(cx.now.mono, bytes));
-        if bytes == 0 || !paid || child.wants.len() >= limits::MESH_WANTS_MAX {
+        if bytes == 0 || !paid || behind || child.wants.len() >= limits::MESH_WANTS_MAX {
             let gone = wire::Gone { seq: want.seq, stripe: want.stripe };
             return links.say(cx, conn, &Message::Gone(gone));
         }
         child.wants.push_back(want);
+    }
+
+    /// Whether a child is so far behind the newest block that this node has no bytes to spare for
+    /// others: they had better ask somewhere else.
+    fn is_behind(&self, store: &Store) -> bool {
+        let Some(newest) = store.newest() else { return false };
+        let served = self.children.values().filter(|child| child.served);
+        let mut oldest = served.flat_map(|c| c.cursors.iter().flatten().map(|at| at.seq));
+        oldest.any(|seq| seq.saturating_add(limits::MESH_BEHIND_MAX) < newest)
     }
 
     /// Gives waiting children their slots, when the block of the plan is here.
@@ -345,7 +355,9 @@ impl Feed {
     pub(super) fn pump(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
         let Some(child) = self.children.get_mut(&conn) else { return };
         while links.has_room(conn) && cx.is_open(conn) {
-            let payload = child.next_want(store).or_else(|| child.next_piece(store));
+            // What was asked for waits behind what everybody is promised: else one that is late
+            // makes others late.
+            let payload = child.next_piece(store).or_else(|| child.next_want(store));
             let Some(payload) = payload else { break };
             child.used = cx.now.mono;
             links.send(cx, conn, payload);

@@ -103,7 +103,7 @@ pub(super) struct Link {
 /// All links of a node.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    links: Side<Link>,
+    all: Side<Link>,
     /// Links that others made.
     accepted: usize,
     /// Of these, by address, those that have not been taken in.
@@ -134,7 +134,7 @@ impl Links {
         let conn = cx.accept(Service::Mesh, peer, patience)?;
         self.open(cx, conn, false);
         self.accepted += 1;
-        if let (Some(link), Some(peer)) = (self.links.get_mut(conn.0), peer) {
+        if let (Some(link), Some(peer)) = (self.all.get_mut(conn.0), peer) {
             let from = neighbourhood(peer.ip());
             link.from = Some(from);
             *self.unproven.entry(from).or_default() += 1;
@@ -144,7 +144,7 @@ impl Links {
 
     /// Gives a link away that goes on elsewhere.
     pub(super) fn take(&mut self, now: Mono, conn: Conn) -> Option<Link> {
-        let from = self.links.get(conn.0)?.from;
+        let from = self.all.get(conn.0)?.from;
         let link = self.remove(now, conn)?;
         Some(Link { from, ..link })
     }
@@ -155,7 +155,8 @@ impl Links {
         if let Some(from) = link.from {
             *self.unproven.entry(from).or_default() += 1;
         }
-        self.links.insert(conn.0, link);
+        self.waiting += usize::from(link.queued > 0);
+        self.all.insert(conn.0, link);
     }
 
     fn open(&mut self, cx: &mut Cx, conn: Conn, dialled: bool) {
@@ -176,23 +177,23 @@ impl Links {
             queued: 0,
             payloads: VecDeque::new(),
         };
-        self.links.insert(conn.0, link);
+        self.all.insert(conn.0, link);
         take(cx, conn, HEAD_BYTES as u64);
     }
 
     /// A link by its connection.
     pub(super) fn get(&self, conn: Conn) -> Option<&Link> {
-        self.links.get(conn.0)
+        self.all.get(conn.0)
     }
 
     /// Who is at the other end of a link that is up.
     pub(super) fn node(&self, conn: Conn) -> Option<NodeId> {
-        self.links.get(conn.0)?.node
+        self.all.get(conn.0)?.node
     }
 
     /// Every link.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Conn, &Link)> {
-        self.links.iter().map(|(key, link)| (Conn(key), link))
+        self.all.iter().map(|(key, link)| (Conn(key), link))
     }
 
     /// Links that others made.
@@ -207,7 +208,7 @@ impl Links {
 
     /// Whoever is there belongs here.
     pub(super) fn prove(&mut self, conn: Conn) {
-        let Some(link) = self.links.get_mut(conn.0).filter(|link| !link.proven) else { return };
+        let Some(link) = self.all.get_mut(conn.0).filter(|link| !link.proven) else { return };
         link.proven = true;
         let from = link.from.take();
         self.uncount(from);
@@ -241,7 +242,7 @@ impl Links {
 
     /// Queues a payload.
     pub(super) fn send(&mut self, cx: &mut Cx, conn: Conn, payload: Payload) {
-        let Some(link) = self.links.get_mut(conn.0).filter(|_| cx.is_open(conn)) else { return };
+        let Some(link) = self.all.get_mut(conn.0).filter(|_| cx.is_open(conn)) else { return };
         if link.payloads.len() >= limits::MESH_PAYLOADS_MAX {
             return;
         }
@@ -257,7 +258,7 @@ impl Links {
 
     /// Whether more of a stripe may be put on a link.
     pub(super) fn has_room(&self, conn: Conn) -> bool {
-        self.links.get(conn.0).is_some_and(|link| {
+        self.all.get(conn.0).is_some_and(|link| {
             link.queued < limits::MESH_QUEUED_BYTES_MAX
                 && link.payloads.len() < limits::MESH_PIECES_QUEUED_MAX
         })
@@ -265,7 +266,7 @@ impl Links {
 
     /// The kernel took bytes.
     pub(super) fn sent(&mut self, now: Mono, conn: Conn, bytes: u64) {
-        let Some(link) = self.links.get_mut(conn.0) else { return };
+        let Some(link) = self.all.get_mut(conn.0) else { return };
         let waited = link.queued > 0;
         link.drained = now;
         link.sent += bytes;
@@ -295,14 +296,14 @@ impl Links {
                 let lately = now.since(l.drained) < limits::MESH_GOODPUT_WINDOW / 2;
                 !l.dialled && l.queued > 0 && lately
             };
-            let waiting = self.links.iter().map(|(_, link)| link).filter(takes).count();
+            let waiting = self.all.iter().map(|(_, link)| link).filter(takes).count();
             self.goodput.close(now, waiting);
         }
     }
 
     /// Bytes arrived.
     pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) -> Option<News> {
-        let link = self.links.get_mut(conn.0).filter(|_| cx.is_open(conn))?;
+        let link = self.all.get_mut(conn.0).filter(|_| cx.is_open(conn))?;
         link.heard = cx.now.mono;
         link.received += bytes.len() as u64;
         if matches!(link.body, Body::Skip(..)) {
@@ -326,7 +327,7 @@ impl Links {
     /// Says where the bytes behind the last [`News::Block`] go: after `skip` of them into `into`,
     /// which then has all the rest; nowhere without it.
     pub(super) fn put(&mut self, cx: &mut Cx, conn: Conn, skip: u64, into: Option<Span>) {
-        let Some(link) = self.links.get_mut(conn.0) else { return };
+        let Some(link) = self.all.get_mut(conn.0) else { return };
         let Body::Undecided(length) = link.body else { return };
         let skip = if into.is_some() { skip } else { length };
         link.body = Body::Skip(skip, into);
@@ -335,7 +336,7 @@ impl Links {
 
     /// Bytes arrived where [`Links::put`] said.
     pub(super) fn filled(&mut self, cx: &mut Cx, conn: Conn, upto: u64) -> Option<Filled> {
-        let link = self.links.get_mut(conn.0)?;
+        let link = self.all.get_mut(conn.0)?;
         let Body::Into(blob, at, end) = link.body else { return None };
         link.heard = cx.now.mono;
         link.received += upto.saturating_sub(at);
@@ -350,7 +351,7 @@ impl Links {
 
     /// [`Why::MeshHello`] or [`Why::MeshBeat`] of a link.
     pub(super) fn timer(&mut self, cx: &mut Cx, conn: Conn) -> Pulse {
-        let Some(link) = self.links.get(conn.0).filter(|_| cx.is_open(conn)) else {
+        let Some(link) = self.all.get(conn.0).filter(|_| cx.is_open(conn)) else {
             return Pulse::Unknown;
         };
         let now = cx.now.mono;
@@ -376,7 +377,7 @@ impl Links {
     }
 
     fn remove(&mut self, now: Mono, conn: Conn) -> Option<Link> {
-        let mut link = self.links.remove(conn.0)?;
+        let mut link = self.all.remove(conn.0)?;
         if !link.dialled {
             self.accepted -= 1;
             self.uncount(link.from.take());

@@ -16,8 +16,9 @@
 //! that uses its links, blocks and children; before that it asks whoever joins to wait.
 //!
 //! `intake` has the parents and what becomes of a stripe without one; `repair` finds what is late
-//! or wrong, and hands complete blocks up in order.
+//! or wrong, and hands complete blocks up in order; `dispute` asks the root who is right.
 
+mod dispute;
 mod intake;
 mod part;
 mod repair;
@@ -37,6 +38,7 @@ use crate::mesh::link::{Link, News, Pulse};
 use crate::mesh::realm::{self, Realm};
 use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Report, Stripes};
 
+use dispute::Dispute;
 use intake::{Intake, Upstream};
 use repair::{Pull, Reference};
 
@@ -102,6 +104,8 @@ pub(super) struct Member {
     suspects: Vec<(NodeId, usize, Mono)>,
     /// Who did not.
     liars: Vec<NodeId>,
+    /// Blocks of which different things are said, and when the root was asked.
+    disputes: BTreeMap<u64, Dispute>,
     losses: Vec<Loss>,
     report_at: Mono,
     leaving: Option<Mono>,
@@ -147,6 +151,7 @@ impl Member {
             rescued: 0,
             suspects: Vec::new(),
             liars: Vec::new(),
+            disputes: BTreeMap::new(),
             losses: Vec::new(),
             report_at: now,
             leaving: None,
@@ -381,6 +386,7 @@ impl Member {
         self.hub.store.floor = 0;
         self.suspects.clear();
         self.liars.clear();
+        self.disputes.clear();
         self.late_seq = None;
         self.intakes = place.parents.iter().map(|_| Intake::default()).collect();
         self.hub.begin_run(place.epoch);

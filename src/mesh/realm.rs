@@ -417,6 +417,7 @@ impl Realm {
     }
 
     pub(super) fn check_invariants(&self, cx: &Cx) {
+        self.planner.check_invariants();
         for (conn, key) in &self.controls {
             assert!(cx.is_open(*conn), "a member has a link");
             assert!(self.planner.name(*key).is_some(), "a link has a member");

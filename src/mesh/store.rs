@@ -97,6 +97,17 @@ pub(super) struct Put {
     pub(super) skip: u64,
     /// The rest; nowhere without it.
     pub(super) into: Option<Span>,
+    /// The head says something else of the block or the stripe than one before did.
+    pub(super) disputed: bool,
+}
+
+/// What was taken back because the root says otherwise.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct Corrected {
+    /// Who sent what, by stripe.
+    pub(super) senders: Vec<(NodeId, usize)>,
+    /// Links on which more of it is under way.
+    pub(super) writers: Vec<Conn>,
 }
 
 /// What a hash has shown.
@@ -158,7 +169,7 @@ impl Store {
         announced: &wire::Block,
     ) -> Put {
         let bytes = u64::from(announced.range.end - announced.range.start);
-        let nowhere = Put { skip: bytes, into: None };
+        let nowhere = Put { skip: bytes, into: None, disputed: false };
         let now = cx.now.mono;
         if !self.admit(cx, announced) {
             self.wasted += bytes;
@@ -166,14 +177,14 @@ impl Store {
         }
         let Some(held) = self.blocks.get_mut(&announced.seq) else { return nowhere };
         let (blob, stripe) = (held.blob, usize::from(announced.stripe));
-        let agrees = held.agrees(announced) && held.state == State::Filling;
+        let (agrees, open) = (held.agrees(announced), held.state == State::Filling);
         let part = &mut held.parts[stripe];
         let (from, to) = (u64::from(announced.range.start), u64::from(announced.range.end));
         let known = part.hash.is_none_or(|hash| hash == announced.stripe_hash);
         let fits = from <= part.filled && to > part.filled && part.writer.is_none();
-        if !(agrees && known && fits) {
+        if !(open && agrees && known && fits) {
             self.wasted += bytes;
-            return nowhere;
+            return Put { disputed: open && !(agrees && known), ..nowhere };
         }
         let skip = part.filled - from;
         self.wasted += skip;
@@ -184,7 +195,32 @@ impl Store {
         }
         let into = Span { blob, from: part.start + part.filled, len: to - part.filled };
         self.writing.insert(conn, (announced.seq, stripe));
-        Put { skip, into: Some(into) }
+        Put { skip, into: Some(into), disputed: false }
+    }
+
+    /// The root's own head: whatever it contradicts is taken back.
+    pub(super) fn correct(&mut self, cx: &mut Cx, announced: &wire::Block) -> Corrected {
+        let mut corrected = Corrected::default();
+        let Some(held) = self.blocks.get_mut(&announced.seq).filter(|held| !held.is_whole()) else {
+            return corrected;
+        };
+        let (agrees, stripe) = (held.agrees(announced), usize::from(announced.stripe));
+        for (s, part) in held.parts.iter_mut().enumerate() {
+            let wrong = part.hash.is_some_and(|hash| hash != announced.stripe_hash);
+            if agrees && !(s == stripe && wrong) {
+                continue;
+            }
+            corrected.senders.extend(part.sources.iter().map(|sender| (*sender, s)));
+            if agrees {
+                // What is still under way would be written over what comes instead.
+                corrected.writers.extend(part.writer.take());
+                part.empty(cx.now.mono);
+            }
+        }
+        if !agrees {
+            self.drop_block(cx, announced.seq);
+        }
+        corrected
     }
 
     /// Whether a head's block is here, or may be: then it is from now on.
@@ -446,6 +482,7 @@ impl Held {
     /// Whether a head speaks of the same block.
     fn agrees(&self, head: &wire::Block) -> bool {
         (self.facts.length, self.facts.stripes) == (head.length, head.stripes)
+            && (self.facts.air, self.facts.lasts) == (head.air, head.lasts)
             && self.hash == Some(head.block_hash)
     }
 

@@ -2,6 +2,7 @@
 //! that dies, lies, leaves or is slow.
 
 mod catch_up;
+mod faults;
 mod goodput;
 mod parts;
 mod strangers;
@@ -31,6 +32,7 @@ fn check(world: &World, least: usize, seed: u64) {
     let newest = world.hosts.iter().flat_map(|h| h.got.iter().copied()).max().unwrap_or(0);
     for (i, host) in world.hosts.iter().enumerate().filter(|(_, h)| !h.mesh.is_root()) {
         assert!(host.missed.is_empty(), "seed {seed}: member {i} missed {:?}", host.missed);
+        assert!(host.late.is_empty(), "seed {seed}: member {i} had {:?} too late", host.late);
         let ordered = host.got.windows(2).all(|pair| pair[1] == pair[0] + 1);
         assert!(ordered, "seed {seed}: member {i} got {:?}", host.got);
         if !host.dead && !host.left {

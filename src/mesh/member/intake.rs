@@ -10,6 +10,7 @@
 //! | without | | asked at the next of: planned parent, heir, other parents, helpers |
 //! | | all have been asked | told to the root; asked anew a second later |
 
+use core::time::Duration;
 use std::net::SocketAddr;
 
 use crate::base::limits;
@@ -64,7 +65,9 @@ pub(super) struct Intake {
     /// Since when the parent owes bytes.
     pub(super) stuck: Option<Mono>,
     /// Blocks in a row whose bytes had to be fetched elsewhere.
-    failures: u8,
+    pub(super) failures: u8,
+    /// How long the parent lets it rest in between, of late.
+    pub(super) lull: Duration,
     /// When the planned parent is asked again that has refused, and how often it was.
     again_at: Mono,
     again: u32,
@@ -473,13 +476,6 @@ impl Member {
         }
         if let Some(intake) = self.intakes.get_mut(stripe).filter(|i| i.parent == Some(node)) {
             intake.stuck = None;
-        }
-    }
-
-    /// A head came from the parent of a stripe: it sends.
-    pub(super) fn parent_sends(&mut self, node: NodeId, stripe: usize) {
-        if let Some(intake) = self.intakes.get_mut(stripe).filter(|i| i.parent == Some(node)) {
-            intake.failures = 0;
         }
     }
 

@@ -61,9 +61,16 @@ impl Member {
         if self.is_too_early(cx.now.mono, head.seq) {
             return self.hub.links.put(cx, conn, 0, None);
         }
+        if self.question(cx, (conn, node), head) {
+            return;
+        }
+        let settled = self.hear_root(cx, node, head);
         let stripe = usize::from(head.stripe);
         let first = self.learn(cx, head);
-        self.parent_sends(node, stripe);
+        if self.intakes[stripe].parent == Some(node) {
+            self.intakes[stripe].failures = 0;
+            self.note_lull(cx.now.mono, head.seq, stripe);
+        }
         let put = self.hub.store.begin(cx, (conn, node), head);
         let rescued = self.root.is_some_and(|(root, _)| root == node)
             && self.intakes[stripe].parent != Some(node);
@@ -78,10 +85,24 @@ impl Member {
                 self.fetched_elsewhere(cx, head.seq, stripe);
             }
         }
+        if put.disputed {
+            self.contradicted(cx, node, head);
+        }
+        if settled {
+            (0..self.intakes.len()).for_each(|s| self.pull_empty(cx, head.seq, s));
+        }
         if first {
             for (seq, s) in self.before_push() {
                 self.pull(cx, seq, s);
             }
+        }
+    }
+
+    /// Asks for a stripe of which nothing comes.
+    fn pull_empty(&mut self, cx: &mut Cx, seq: u64, s: usize) {
+        let part = self.hub.store.get(seq).and_then(|held| held.parts.get(s));
+        if part.is_none_or(|part| !part.is_full() && part.writer.is_none()) {
+            self.pull(cx, seq, s);
         }
     }
 
@@ -187,7 +208,7 @@ impl Member {
         let mut late = Stripes::EMPTY;
         let (mut missing, mut resting) = (Vec::new(), Vec::new());
         for (seq, held) in self.hub.store.iter().filter(|(seq, _)| *seq >= next) {
-            for s in Self::late_parts(cx.now.mono, held).iter() {
+            for s in self.late_parts(cx.now.mono, held).iter() {
                 late.add(s);
                 match held.parts[s].writer {
                     Some(writer) => resting.push(writer),
@@ -221,12 +242,24 @@ impl Member {
             self.pull(cx, seq, s);
         }
         self.forget_pulls();
+        self.forget_disputes();
     }
 
-    fn late_parts(now: Mono, held: &Held) -> Stripes {
+    /// What has not grown for longer than its parent is used to let it wait.
+    fn late_parts(&self, now: Mono, held: &Held) -> Stripes {
         let parts = held.parts.iter().enumerate().filter(|(_, part)| !part.is_full());
-        let late = parts.filter(|(_, part)| now.since(part.moved) >= limits::MESH_LATE_AFTER);
+        let patience = |s: usize| limits::MESH_LATE_AFTER + self.intakes[s].lull;
+        let late = parts.filter(|(s, part)| now.since(part.moved) >= patience(*s));
         late.map(|(s, _)| s).collect()
+    }
+
+    /// Bytes of a stripe come from its parent after it rested: on slow links one stripe waits for
+    /// the others, and that is no reason to ask for it elsewhere.
+    fn note_lull(&mut self, now: Mono, seq: u64, s: usize) {
+        let part = self.hub.store.get(seq).and_then(|held| held.parts.get(s));
+        let Some(rest) = part.map(|part| now.since(part.moved)) else { return };
+        let intake = &mut self.intakes[s];
+        intake.lull = rest.max(intake.lull * 7 / 8).min(limits::MESH_LULL_MAX);
     }
 
     /// Whether the parent of a stripe says that it is late too, and may have some more time.
@@ -239,7 +272,7 @@ impl Member {
         patient && up.is_some_and(|up| up.late.has(s))
     }
 
-    fn set_late(&mut self, cx: &mut Cx, late: Stripes) {
+    pub(super) fn set_late(&mut self, cx: &mut Cx, late: Stripes) {
         let news = late - self.hub.late;
         self.hub.late = late;
         if news.is_empty() {
@@ -310,24 +343,9 @@ impl Member {
                 left.push((parent, Stripes::one(s), "owes a stripe"));
             }
         }
-        let due = |(_, _, at): &(NodeId, usize, Mono)| now.since(*at) >= limits::MESH_VERDICT_MAX;
-        let (judged, open) = core::mem::take(&mut self.suspects).into_iter().partition(due);
-        self.suspects = open;
-        for (node, s, _) in judged {
-            let says = self.ups.get(&node).is_some_and(|up| up.late.has(s));
-            if !says {
-                self.note_liar(node);
-                left.push((node, self.stripes_from(node), "sent a wrong stripe"));
-            }
-        }
+        left.extend(self.convicted(now));
         for (node, stripes, why) in left {
             self.leave_parent(cx, (node, stripes), why);
-        }
-    }
-
-    fn note_liar(&mut self, node: NodeId) {
-        if !self.liars.contains(&node) && self.liars.len() < limits::MESH_LIARS_MAX {
-            self.liars.push(node);
         }
     }
 
@@ -446,24 +464,13 @@ impl Member {
             }
             Verdict::BadBlock(seq) => {
                 self.hub.events.push_back(Event::BadBlock { seq });
-                // Whose fault it is cannot be told: heads and all are fetched anew, elsewhere.
+                // Whose fault it is cannot be told before the root has said which heads are right.
                 self.hub.store.drop_block(cx, seq);
                 for s in 0..self.intakes.len() {
                     self.pulls.remove(&(seq, s));
-                    self.pull(cx, seq, s);
                 }
+                self.ask_truth(cx, seq, Stripes::first(self.intakes.len()));
             }
-        }
-    }
-
-    /// A child of the stripe may have been sent wrong bytes that its parent had not yet found out.
-    fn suspect(&mut self, node: NodeId, stripe: usize, now: Mono) {
-        let feeds = self.intakes[stripe].parent == Some(node);
-        if !feeds {
-            return self.note_liar(node);
-        }
-        if self.suspects.len() < limits::MESH_STRIPES_MAX {
-            self.suspects.push((node, stripe, now));
         }
     }
 
@@ -510,9 +517,11 @@ impl Member {
 
     /// Whether a block that is not whole is of no more use.
     fn is_over(&self, cx: &Cx, seq: u64) -> bool {
-        let Some(reference) = self.reference.filter(|known| known.seq >= seq) else {
+        let Some(reference) = self.reference else { return false };
+        let exists = seq <= reference.seq.max(self.told.0) || self.hub.store.last() >= Some(seq);
+        if !exists {
             return false;
-        };
+        }
         let known = self.hub.store.get(seq).map(|held| (held.facts.air, held.facts.lasts));
         let reckoned = (reference.air_of(seq), reference.lasts);
         // Both must say so: a head may be made up, and blocks need not last equally long.

@@ -59,9 +59,9 @@ fn little_comes_twice_when_members_die() {
         for _ in 0..3 {
             let dead = inner(&world);
             if rng.below(2) == 0 {
-                world.kill(dead)
+                world.kill(dead);
             } else {
-                world.kill_silently(dead)
+                world.kill_silently(dead);
             }
             world.run(rng.between(SECOND * 2, SECOND * 4));
         }

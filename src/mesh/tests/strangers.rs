@@ -1,7 +1,7 @@
 //! Whoever is no node of the mesh, or says what no node may say: told why not, closed, counted, and
 //! of no harm to anybody else.
 
-use super::world::Stranger;
+use super::world::trouble::Stranger;
 use super::*;
 use crate::base::limits::{
     MESH_COMPLAINTS_MAX, MESH_GUESTS_MAX, MESH_LOBBY_ADDRESS_MAX, MESH_UNPROVEN_MAX,
@@ -37,17 +37,24 @@ fn nonsense(world: &World, host: usize) -> u64 {
     world.hosts[host].mesh.stats().nonsense + world.hosts[host].lobby.nonsense()
 }
 
+/// Whether it was turned away in words that have these among them.
+fn was_told(world: &World, stranger: Stranger, words: &str) -> bool {
+    world.heard(stranger).iter().any(|message| match message {
+        Message::Full(Denial { reason, .. }) => reason.contains(words),
+        _ => false,
+    })
+}
+
 /// Says it to the root and to a member: both answer with a reason that has this word, close, and
 /// count it.
-fn turned_away(bytes: &[u8], word: &str) {
+fn turned_away(bytes: &[u8], reason: &str) {
     let (mut world, target) = six(6);
     for host in [0, target] {
         let before = (world.hosts[host].mesh.served(), nonsense(&world, host));
         let stranger = world.stranger(host, ADDRESS, bytes).unwrap();
         assert!(!world.is_open(stranger), "closed by {host}");
         world.run(SECOND / 10);
-        let told = |m: &Message| matches!(m, Message::Full(Denial { reason, .. }) if reason.contains(word));
-        assert!(world.heard(stranger).iter().any(told), "{:?}", world.heard(stranger));
+        assert!(was_told(&world, stranger, reason), "{:?}", world.heard(stranger));
         let after = (world.hosts[host].mesh.served(), nonsense(&world, host) - 1);
         assert_eq!(after, before, "it is counted, and nobody suffers");
     }
@@ -56,7 +63,7 @@ fn turned_away(bytes: &[u8], word: &str) {
 }
 
 /// A member is told something by somebody with the right ticket: closed, and counted.
-fn thrown_out(bytes: &[u8], word: &str) {
+fn thrown_out(bytes: &[u8], reason: &str) {
     let (mut world, target) = six(16);
     let stranger = insider(&mut world, target);
     let before = nonsense(&world, target);
@@ -64,9 +71,7 @@ fn thrown_out(bytes: &[u8], word: &str) {
     assert!(!world.is_open(stranger), "closed");
     assert_eq!(nonsense(&world, target), before + 1, "counted");
     world.run(SECOND / 10);
-    let told =
-        |m: &Message| matches!(m, Message::Full(Denial { reason, .. }) if reason.contains(word));
-    assert!(world.heard(stranger).iter().any(told), "{:?}", world.heard(stranger));
+    assert!(was_told(&world, stranger, reason), "{:?}", world.heard(stranger));
     world.run(SECOND * 6);
     check(&world, 3, 16);
 }

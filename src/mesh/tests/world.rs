@@ -1,15 +1,19 @@
 //! Nodes of a mesh in one process under virtual time: their connections, blobs and hashes. Bytes
 //! are real, so that hashes are; uplinks have a rate, links a delay. Decides nothing about nodes.
+//! What goes wrong there is in `trouble`.
+
+mod host;
+pub(super) mod trouble;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::base::arena::Key;
-use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Service, Span, Why};
+use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Output, Payload, Span, Why};
 use crate::base::rng::Rng;
 use crate::base::time::{Mono, Now, Wall};
-use crate::mesh::wire::{self, Message, NodeId};
+use crate::mesh::wire::NodeId;
 use crate::mesh::{Airing, Event, Lobby, MemberSettings, Mesh, PartSettings, RootSettings};
 
 pub(super) const LATENCY: Duration = Duration::from_millis(2);
@@ -19,8 +23,8 @@ const CHUNK: usize = 8 << 10;
 pub(super) const LASTS: Duration = Duration::from_secs(1);
 pub(super) const LEAD: Duration = Duration::from_secs(6);
 
-/// The node that somebody talks to, and over what.
-pub(super) type Stranger = (usize, usize, Conn);
+/// Bytes and their hash.
+type Hashed = (Vec<u8>, [u8; 32]);
 
 #[derive(Debug)]
 enum News {
@@ -65,12 +69,16 @@ pub(super) struct Host {
     pub(super) stalled: bool,
     /// Sends wrong bytes.
     pub(super) lies: bool,
+    /// Says wrong hashes of blocks.
+    pub(super) forges: bool,
     /// Whether it can be dialled.
     pub(super) listens: bool,
     pub(super) events: Vec<Event>,
     /// Numbers and moments of the blocks that it handed up.
     pub(super) got: Vec<u64>,
     pub(super) missed: Vec<u64>,
+    /// Those that were complete after their air time only.
+    pub(super) late: Vec<u64>,
     /// Bytes a second of its uplink.
     pub(super) rate: u64,
     uplink: Mono,
@@ -99,7 +107,10 @@ pub(super) struct World {
     /// When whose wheel is to be turned.
     due: BTreeSet<(Mono, usize)>,
     /// What was hashed, by length and first bytes: to compare is faster than to hash again.
-    hashes: BTreeMap<(usize, Vec<u8>), Vec<(Vec<u8>, [u8; 32])>>,
+    hashes: BTreeMap<(usize, Vec<u8>), Vec<Hashed>>,
+    /// Members that are cut off from the others, and what is on its way across.
+    pub(super) cut_off: BTreeSet<usize>,
+    crossing: Vec<((usize, usize), News)>,
     /// By pipe: what strangers were told.
     heard: BTreeMap<usize, Vec<u8>>,
     serial: u64,
@@ -142,6 +153,8 @@ impl World {
             coming: BTreeMap::new(),
             due: BTreeSet::new(),
             hashes: BTreeMap::new(),
+            cut_off: BTreeSet::new(),
+            crossing: Vec::new(),
             heard: BTreeMap::new(),
             serial: 0,
             settled: 0,
@@ -150,26 +163,6 @@ impl World {
         };
         world.root_of(root_slots, 77, Vec::new());
         world
-    }
-
-    /// The root's process starts again, with nothing but its settings.
-    pub(super) fn restart_root(&mut self) {
-        self.restart_as(77);
-    }
-
-    /// The same as another run of the channel.
-    pub(super) fn restart_as(&mut self, epoch: u64) {
-        for pipe in &mut self.pipes {
-            for end in pipe.iter_mut() {
-                *end = end.filter(|(host, _)| *host != 0);
-            }
-        }
-        let slots = self.hosts[0].slots;
-        self.unplan(0);
-        let members = self.hosts.split_off(1);
-        self.hosts.clear();
-        self.root_of(slots, epoch, Vec::new());
-        self.hosts.extend(members);
     }
 
     /// A root, which airs the same blocks as every other.
@@ -246,10 +239,12 @@ impl World {
             left: false,
             stalled: false,
             lies: false,
+            forges: false,
             listens: true,
             events: Vec::new(),
             got: Vec::new(),
             missed: Vec::new(),
+            late: Vec::new(),
             rate: 1 << 20,
             uplink: self.mono,
             due: None,
@@ -261,71 +256,11 @@ impl World {
         self.settle(host);
     }
 
-    /// Nothing is said, and nothing ever comes back from there.
-    pub(super) fn kill_silently(&mut self, host: usize) {
-        self.hosts[host].dead = true;
-    }
-
-    /// Its process dies: its system resets every connection.
-    pub(super) fn kill(&mut self, host: usize) {
-        self.hosts[host].dead = true;
-        self.hosts[host].left = true;
-        let ends: Vec<_> = self.hosts[host].sockets.values().map(|s| s.end).collect();
-        for end in ends {
-            self.post(self.mono.after(LATENCY), other(end), News::Closed(Gone::Reset));
-        }
-    }
-
-    /// The connections that `from` made to `to` are gone, and `to` does not hear of it.
-    pub(super) fn cut_quietly(&mut self, from: usize, to: usize) {
-        for pipe in 0..self.pipes.len() {
-            let [Some((dialler, conn)), Some((taker, _))] = self.pipes[pipe] else { continue };
-            if (dialler, taker) == (from, to) {
-                self.pipes[pipe] = [None, None];
-                self.hosts[from].cx.now = now(self.mono);
-                self.hosts[from].closed(conn, Gone::Unreachable);
-                self.settle(from);
-            }
-        }
-    }
-
     pub(super) fn leave(&mut self, host: usize) {
         let it = &mut self.hosts[host];
         it.cx.now = now(self.mono);
         it.mesh.leave(&mut it.cx);
         self.settle(host);
-    }
-
-    /// Somebody who is no node connects to one, from this address, and says hello; none when the
-    /// connection is not taken.
-    pub(super) fn stranger(&mut self, host: usize, ip: [u8; 4], hello: &[u8]) -> Option<Stranger> {
-        let peer = SocketAddr::from((ip, 999));
-        self.pipes.push([None, None]);
-        let pipe = self.pipes.len() - 1;
-        self.arrive((pipe, 1), News::Incoming { to: host, peer });
-        let (_, conn) = self.pipes[pipe][1]?;
-        self.say((host, pipe, conn), hello);
-        Some((host, pipe, conn))
-    }
-
-    pub(super) fn say(&mut self, (_, pipe, _): Stranger, bytes: &[u8]) {
-        self.arrive((pipe, 1), News::Bytes(bytes.to_vec()));
-    }
-
-    /// What was said to a stranger so far.
-    pub(super) fn heard(&self, (_, pipe, _): Stranger) -> Vec<Message> {
-        let mut bytes = self.heard.get(&pipe).map_or(&[][..], |bytes| &bytes[..]);
-        let mut messages = Vec::new();
-        while let Some(parsed) = wire::parse(bytes).unwrap() {
-            assert!(!matches!(parsed.message, Message::Block(_)), "strangers get no bytes");
-            messages.push(parsed.message);
-            bytes = &bytes[parsed.used..];
-        }
-        messages
-    }
-
-    pub(super) fn is_open(&self, (host, _, conn): Stranger) -> bool {
-        self.hosts[host].cx.is_open(conn)
     }
 
     pub(super) fn run(&mut self, time: Duration) {
@@ -435,6 +370,9 @@ impl World {
     }
 
     fn arrive(&mut self, end: (usize, usize), news: News) {
+        if !self.cut_off.is_empty() && self.is_cut(end, &news) {
+            return self.crossing.push((end, news));
+        }
         if let News::Incoming { to, peer } = news {
             return self.incoming(to, peer, end);
         }
@@ -617,6 +555,9 @@ impl World {
             if it.lies {
                 body[0] ^= 1;
             }
+            if it.forges {
+                bytes = trouble::forged(&bytes);
+            }
             bytes.extend(body);
         }
         let Some(socket) = it.sockets.get_mut(&conn) else { return };
@@ -659,71 +600,5 @@ impl Socket {
     fn take_bytes(&mut self, count: usize) -> Vec<u8> {
         let left = self.inbox.split_off(count);
         core::mem::replace(&mut self.inbox, left)
-    }
-}
-
-impl Host {
-    /// A connection is gone, as the node that owns the arena handles it.
-    fn closed(&mut self, conn: Conn, why: Gone) {
-        if self.sockets.remove(&conn).is_none() {
-            return;
-        }
-        if let Some(peer) = self.cx.peers.remove(conn.0) {
-            if let Some(timer) = peer.timer {
-                self.cx.wheel.cancel(timer);
-            }
-            assert_eq!(peer.service, Service::Mesh);
-            self.lobby.closed(&self.cx, conn);
-            self.mesh.closed(&mut self.cx, conn, why);
-        }
-    }
-
-    fn data(&mut self, conn: Conn, bytes: &[u8]) {
-        if !self.lobby.has(conn) {
-            return self.mesh.data(&mut self.cx, conn, bytes);
-        }
-        let Some(guest) = self.lobby.data(&mut self.cx, conn, bytes) else { return };
-        if guest.channel() == self.mesh.channel() {
-            self.mesh.admit(&mut self.cx, guest);
-        } else {
-            self.lobby.refuse(&mut self.cx, &guest, &[self.mesh.channel()]);
-        }
-    }
-
-    /// Keeps a block as a window does, and lets the oldest go.
-    fn keep(&mut self, blob: Blob) {
-        self.kept.push_back(blob);
-        if self.kept.len() > 12 {
-            let old = self.kept.pop_front().unwrap();
-            self.drop_kept(old);
-        }
-    }
-
-    fn drop_kept(&mut self, blob: Blob) {
-        self.mesh.retire(blob);
-        self.cx.release(blob);
-    }
-
-    /// The node lets go of all blocks.
-    pub(super) fn empty(&mut self) {
-        for blob in core::mem::take(&mut self.kept) {
-            self.drop_kept(blob);
-        }
-    }
-
-    fn note(&mut self, event: Event) {
-        match &event {
-            Event::Block(block) => {
-                let bytes = &self.blobs[&block.blob];
-                assert!(*bytes == block_bytes(block.seq, bytes.len()), "the right bytes");
-                assert!(block.at <= block.starts_at || self.got.is_empty(), "before its air time");
-                self.got.push(block.seq);
-                self.keep(block.blob);
-            }
-            Event::Missed { seq } => self.missed.push(*seq),
-            Event::Left => self.left = true,
-            _ => {}
-        }
-        self.events.push(event);
     }
 }

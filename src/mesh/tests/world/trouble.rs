@@ -1,0 +1,133 @@
+//! What goes wrong in a world: deaths, partitions, strangers, forged heads.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+
+use crate::base::port::{Conn, Gone};
+use crate::mesh::wire::{self, Message};
+
+use super::{LATENCY, News, World, now, other};
+
+/// The node that somebody talks to, and over what.
+pub(in crate::mesh::tests) type Stranger = (usize, usize, Conn);
+
+/// By how much forged air times are too early.
+const TOO_EARLY: Duration = Duration::from_secs(30);
+
+impl World {
+    /// The root's process starts again, with nothing but its settings.
+    pub(in crate::mesh::tests) fn restart_root(&mut self) {
+        self.restart_as(77);
+    }
+
+    /// The same as another run of the channel.
+    pub(in crate::mesh::tests) fn restart_as(&mut self, epoch: u64) {
+        for pipe in &mut self.pipes {
+            for end in pipe.iter_mut() {
+                *end = end.filter(|(host, _)| *host != 0);
+            }
+        }
+        let slots = self.hosts[0].slots;
+        self.unplan(0);
+        let members = self.hosts.split_off(1);
+        self.hosts.clear();
+        self.root_of(slots, epoch, Vec::new());
+        self.hosts.extend(members);
+    }
+
+    /// Nothing is said, and nothing ever comes back from there.
+    pub(in crate::mesh::tests) fn kill_silently(&mut self, host: usize) {
+        self.hosts[host].dead = true;
+    }
+
+    /// Its process dies: its system resets every connection.
+    pub(in crate::mesh::tests) fn kill(&mut self, host: usize) {
+        self.hosts[host].dead = true;
+        self.hosts[host].left = true;
+        let ends: Vec<_> = self.hosts[host].sockets.values().map(|s| s.end).collect();
+        for end in ends {
+            self.post(self.mono.after(LATENCY), other(end), News::Closed(Gone::Reset));
+        }
+    }
+
+    /// The connections that `from` made to `to` are gone, and `to` does not hear of it.
+    pub(in crate::mesh::tests) fn cut_quietly(&mut self, from: usize, to: usize) {
+        for pipe in 0..self.pipes.len() {
+            let [Some((dialler, conn)), Some((taker, _))] = self.pipes[pipe] else { continue };
+            if (dialler, taker) == (from, to) {
+                self.pipes[pipe] = [None, None];
+                self.hosts[from].cx.now = now(self.mono);
+                self.hosts[from].closed(conn, Gone::Unreachable);
+                self.settle(from);
+            }
+        }
+    }
+
+    /// Somebody who is no node connects to one, from this address, and says hello; none when the
+    /// connection is not taken.
+    pub(in crate::mesh::tests) fn stranger(
+        &mut self,
+        host: usize,
+        ip: [u8; 4],
+        hello: &[u8],
+    ) -> Option<Stranger> {
+        let peer = SocketAddr::from((ip, 999));
+        self.pipes.push([None, None]);
+        let pipe = self.pipes.len() - 1;
+        self.arrive((pipe, 1), News::Incoming { to: host, peer });
+        let (_, conn) = self.pipes[pipe][1]?;
+        self.say((host, pipe, conn), hello);
+        Some((host, pipe, conn))
+    }
+
+    pub(in crate::mesh::tests) fn say(&mut self, (_, pipe, _): Stranger, bytes: &[u8]) {
+        self.arrive((pipe, 1), News::Bytes(bytes.to_vec()));
+    }
+
+    /// What was said to a stranger so far.
+    pub(in crate::mesh::tests) fn heard(&self, (_, pipe, _): Stranger) -> Vec<Message> {
+        let mut bytes = self.heard.get(&pipe).map_or(&[][..], |bytes| &bytes[..]);
+        let mut messages = Vec::new();
+        while let Some(parsed) = wire::parse(bytes).unwrap() {
+            assert!(!matches!(parsed.message, Message::Block(_)), "strangers get no bytes");
+            messages.push(parsed.message);
+            bytes = &bytes[parsed.used..];
+        }
+        messages
+    }
+
+    pub(in crate::mesh::tests) fn is_open(&self, (host, _, conn): Stranger) -> bool {
+        self.hosts[host].cx.is_open(conn)
+    }
+
+    /// The network is whole again: what was on its way arrives.
+    pub(in crate::mesh::tests) fn heal(&mut self) {
+        self.cut_off.clear();
+        for (end, news) in core::mem::take(&mut self.crossing) {
+            self.post(self.mono.after(LATENCY), end, news);
+        }
+    }
+
+    /// Whether the two ends of a connection cannot reach each other.
+    pub(super) fn is_cut(&self, end: (usize, usize), news: &News) -> bool {
+        let [dialler, taker] = self.pipes[end.0].map(|end| end.map(|(host, _)| host));
+        let taker = match news {
+            News::Incoming { to, .. } => Some(*to),
+            _ => taker,
+        };
+        let apart = |a, b| self.cut_off.contains(&a) != self.cut_off.contains(&b);
+        dialler.zip(taker).is_some_and(|(a, b)| apart(a, b))
+    }
+}
+
+/// A head with another hash of the block, and another air time.
+pub(super) fn forged(head: &[u8]) -> Vec<u8> {
+    match wire::parse(head).unwrap().unwrap().message {
+        Message::Block(mut block) => {
+            block.block_hash[0] ^= 1;
+            block.air = block.air - TOO_EARLY;
+            Message::Block(block).emit()
+        }
+        other => panic!("bytes behind {other:?}"),
+    }
+}
