@@ -285,7 +285,7 @@ impl Planner {
         Plan { answer, moves, touched, dismissed: core::mem::take(&mut self.dismissed) }
     }
 
-    /// Bytes a second of the channel; what a member can carry is reckoned with its next report.
+    /// Bytes a second of the channel; what a member can carry follows with its next report.
     pub fn set_rate(&mut self, rate: u64) {
         self.settings.rate = rate;
     }
