@@ -96,6 +96,7 @@ pub mod flags;
 pub mod http;
 #[cfg(feature = "daemon")]
 pub mod io;
+pub mod jukebox;
 pub mod media;
 pub mod mesh;
 pub mod node;

@@ -6,7 +6,9 @@ use toml::value::Datetime;
 
 use crate::config::keys::{Key, header, named};
 use crate::config::value::{moment_text, word_of};
-use crate::config::{Allow, Channel, Config, Http, Library, Log, Mesh, Receive, Source, Store, Tv};
+use crate::config::{
+    Allow, Channel, Config, Http, Jukebox, Library, Log, Mesh, Receive, Source, Store, Tv,
+};
 
 /// The whole configuration as TOML.
 #[must_use]
@@ -41,6 +43,7 @@ pub(super) fn tables(config: &Config) -> Vec<Rows> {
     tables.extend(config.tv.as_ref().map(tv));
     tables.extend(config.receive.as_ref().map(receive));
     tables.extend(config.mesh.as_ref().map(mesh));
+    tables.extend(config.jukebox.as_ref().map(jukebox));
     tables.extend(config.store.as_ref().map(store));
     tables.extend(config.http.as_ref().map(http));
     let control = config.control.as_ref();
@@ -134,6 +137,17 @@ fn mesh(mesh: &Mesh) -> Rows {
         .with("rescue_rate", i64::try_from(mesh.rescue_rate).unwrap_or(i64::MAX))
         .maybe("roots", channel.is_some().then_some(roots))
         .maybe("channel", channel)
+}
+
+fn jukebox(jukebox: &Jukebox) -> Rows {
+    Rows::of("jukebox")
+        .with("listen", jukebox.listen.to_string())
+        .with("directory", path(&jukebox.directory))
+        .with("extensions", jukebox.extensions.clone())
+        .with("pace", jukebox.pace.to_string())
+        .with("listeners_max", count(jukebox.listeners_max))
+        .with("per_address_max", count(jukebox.per_address_max))
+        .with("stall_max", span(jukebox.stall_max))
 }
 
 fn store(store: &Store) -> Rows {

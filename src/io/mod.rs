@@ -13,6 +13,7 @@ pub mod log;
 pub mod notify;
 pub mod reactor;
 pub mod signals;
+pub mod songs;
 pub mod spooler;
 
 mod beneath;

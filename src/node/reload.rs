@@ -34,6 +34,7 @@ impl Node {
         self.reload_channels(catalog);
         self.reload_http();
         self.reload_control();
+        self.reload_jukebox();
         if let (Some(client), Some(receive)) = (&mut self.client, &self.config.receive) {
             client.set_period(receive.period);
         }
@@ -137,7 +138,7 @@ impl Node {
     }
 
     /// Ends every connection of services that are switched off.
-    fn hang_up(&mut self, services: &[Service]) {
+    pub(super) fn hang_up(&mut self, services: &[Service]) {
         let theirs = self.cx.peers.iter().filter(|(_, peer)| services.contains(&peer.service));
         let conns: Vec<_> = theirs.map(|(key, _)| Conn(key)).collect();
         for conn in conns {

@@ -51,6 +51,7 @@ impl Node {
             (Service::Control, _) => {
                 self.control.iter_mut().for_each(|c| c.timeout(cx, conn, why));
             }
+            (Service::Jukebox, _) => self.jukebox.iter_mut().for_each(|j| j.timeout(cx, conn, why)),
             (Service::Mesh, _) => self.trees.iter_mut().for_each(|t| t.mesh.timeout(cx, conn)),
         }
     }
