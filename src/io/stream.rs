@@ -297,12 +297,12 @@ impl Stream {
 
     /// Blobs whose last queued byte the next [`Stream::flush`] may send.
     pub(super) fn mapped(&self) -> Option<(Blob, Rc<Map>)> {
-        // A payload that stands alone may end in bytes of its own.
-        let own_end = matches!(self.queue.back()?, Chunk::Own { .. });
-        match self.queue.get(self.queue.len() - if self.apart && own_end { 2 } else { 1 })? {
+        // A payload that stands apart may end in bytes of its own.
+        let looked_at = if self.apart { 2 } else { 1 };
+        self.queue.iter().rev().take(looked_at).find_map(|chunk| match chunk {
             Chunk::Mapped { map, blob, .. } => Some((*blob, Rc::clone(map))),
             Chunk::Own { .. } => None,
-        }
+        })
     }
 
     fn advance(&mut self, mut by: u64) {

@@ -229,7 +229,7 @@ pub(super) fn jukebox(event: &jukebox::server::Event) -> Line {
             format!("jukebox: {} sent \"{}\", no request", who(address), escaped(bytes)),
         ),
         E::Full { address } => {
-            (Level::Info, format!("jukebox: {} not let in: full, or stopping", who(address)))
+            (Level::Debug, format!("jukebox: {} not let in: full, or stopping", who(address)))
         }
     }
 }

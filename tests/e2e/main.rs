@@ -38,6 +38,8 @@ mod descriptors;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod jukebox;
+#[cfg(test)]
 mod mesh;
 #[cfg(test)]
 mod originals;

@@ -5,6 +5,7 @@ pub(crate) mod daemon;
 pub(crate) mod http;
 pub(crate) mod lab;
 pub(crate) mod original_client;
+pub(crate) mod original_juke;
 pub(crate) mod original_server;
 pub(crate) mod pulse;
 pub(crate) mod setup;
