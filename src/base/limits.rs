@@ -320,6 +320,8 @@ pub const JUKEBOX_PATIENCE: Duration = Duration::from_secs(5);
 pub const JUKEBOX_HELLO_PATIENCE: Duration = Duration::from_millis(300);
 /// Things wanted of a jukebox that wait for what is under way.
 pub const JUKEBOX_WISHES_MAX: usize = 16;
+/// Bytes that wait for a player; then no more are taken from the server.
+pub const OUTLET_BYTES_MAX: usize = 256 << 10;
 /// After so long without a byte, what looks like the end of a frame is one.
 pub const JUKEBOX_SILENCE_MIN: Duration = Duration::from_millis(250);
 /// After so long without a byte, a song whose length was not told is over.

@@ -1,5 +1,6 @@
 //! The folder of songs, read: which files are songs, how large they are and how fast they play.
-//! Opening one to be sent is `io/blobs`'. `daemon.rs` calls it at start and on reload, `--check` too.
+//! Opening one to be sent is `io/blobs`'. `daemon.rs` calls it at start and on reload, `--check`
+//! too.
 //!
 //! Only files directly in the folder count, links inside it included; nothing here leaves it or
 //! waits for a pipe. What a file's own headers say is read by the lofty crate, and a file that it

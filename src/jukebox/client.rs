@@ -1,6 +1,6 @@
 //! One connection to a jukebox, ours or an original: asks, tells what came. Holds no socket, no
-//! terminal and no player; `vidstream jukebox` drives it with what [`Input`] tells and what a person
-//! or a script wants ([`Client::want`]), and takes [`Client::poll_event`].
+//! terminal and no player; `vidstream jukebox` drives it with what [`Input`] tells and what a
+//! person or a script wants ([`Client::want`]), and takes [`Client::poll_event`].
 //!
 //! | state | asked | timer | goes to |
 //! |---|---|---|---|
@@ -50,6 +50,8 @@ pub enum Wish {
     Stop,
     /// The end.
     Quit,
+    /// The end, when all that was wanted before has come.
+    Leave,
 }
 
 /// What happened.
@@ -176,11 +178,11 @@ impl Client {
         }
     }
 
-    /// Asks for something, now or when what is under way is answered. What is wanted after a stop
-    /// or a new song takes the place of what waits.
+    /// Asks for something, now or when what is under way is answered. A stop, a quit or a new song
+    /// takes the place of what waits, but for lists.
     pub fn want(&mut self, cx: &mut Cx, wish: Wish) {
-        if wish != Wish::List {
-            self.wishes.clear();
+        if matches!(wish, Wish::Play(_) | Wish::Stop | Wish::Quit) {
+            self.wishes.retain(|waiting| *waiting == Wish::List);
         }
         if self.wishes.len() < limits::JUKEBOX_WISHES_MAX {
             self.wishes.push_back(wish);
@@ -329,7 +331,9 @@ impl Client {
                 self.go_on(cx);
             }
             Some(Wish::Stop) => self.next(cx, Request::Stop, State::Stopping),
-            Some(Wish::Quit) => self.next(cx, Request::Quit, State::Quitting),
+            // Until the song is over.
+            Some(Wish::Leave) if self.playing.is_some() => {}
+            Some(Wish::Quit | Wish::Leave) => self.next(cx, Request::Quit, State::Quitting),
             None => {}
         }
     }
@@ -399,6 +403,7 @@ impl Client {
         let untold = self.playing.is_some_and(|song| song.bytes.is_none());
         if untold && (waited_long || !self.full) && !self.frames.is_undecided() {
             self.finish();
+            self.go_on(cx);
             self.listen(cx, true);
         }
         let asks = matches!(self.state, State::Listing | State::Asked(_) | State::Quitting);

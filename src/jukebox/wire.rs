@@ -1,5 +1,5 @@
-//! The bytes of the jukebox: requests and replies to values and back, nothing else. Fields are ended
-//! by `<NEXT;>`, a message by `<END;>`; there are no line ends and no lengths.
+//! The bytes of the jukebox: requests and replies to values and back, nothing else. Fields are
+//! ended by `<NEXT;>`, a message by `<END;>`; there are no line ends and no lengths.
 //!
 //! | bytes | from | meaning |
 //! |---|---|---|
@@ -8,7 +8,7 @@
 //! | `stop<NEXT;><END;>` | client | play no more |
 //! | `quit<NEXT;><END;>` | client | good bye |
 //! | `hello<NEXT;>1<NEXT;><END;>` | client | tell me how long songs are (ours) |
-//! | `list<NEXT;>LINES<NEXT;><END;>` | server | a line `{sid: 0 title: a.mp3}` and a line end each |
+//! | `list<NEXT;>LINES<NEXT;><END;>` | server | lines `{sid: 0 title: a.mp3}`, each with its end |
 //! | `play<NEXT;>DATA<NEXT;><END;>` | server | at most [`DATA_BYTES`] bytes of the song |
 //! | `stop<NEXT;><END;>`, `quit<NEXT;><END;>` | server | done |
 //! | `hello<NEXT;>1<NEXT;><END;>` | server | I will (ours) |

@@ -212,7 +212,7 @@ fn nonsense_is_borne_up_to_its_bound() {
     bad.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"list<", "what follows nonsense is still answered");
     // The daemon may close before it has read all of it.
-    let _ = bad.write_all(&[b'x'; 70_000]);
+    let _ = bad.write_all(&vec![b'x'; 70_000]);
     let mut rest = Vec::new();
     let _ = bad.read_to_end(&mut rest);
     jukebox.daemon.wait_after(0, "closed", |text| text.ends_with("without an end; closed"));

@@ -40,6 +40,8 @@ mod http;
 #[cfg(test)]
 mod jukebox;
 #[cfg(test)]
+mod jukebox_client;
+#[cfg(test)]
 mod mesh;
 #[cfg(test)]
 mod originals;

@@ -1,6 +1,6 @@
-//! Two servers to talk to: ours, as `server` behaves, and an original with its quirks: it looks only
-//! at the first request of a segment, plays the song before the one it is asked for, sends all of a
-//! song before it looks at anything else, and ignores what it does not know.
+//! Two servers to talk to: ours, as `server` behaves, and an original with its quirks: it looks
+//! only at the first request of a segment, plays the song before the one it is asked for, sends all
+//! of a song before it looks at anything else, and ignores what it does not know.
 
 use super::*;
 use crate::base::port::Wake;

@@ -177,7 +177,8 @@ fn the_list_is_sorted_by_name_and_the_number_listed_is_played() {
     let mut world = World::new(&config());
     let conn = world.join(1).unwrap();
     world.say(conn, "list<NEXT;><END;>play<NEXT;>1<NEXT;><END;>");
-    let list = "list<NEXT;>{sid: 0 title: a.mp3}\n{sid: 1 title: b.mp3}\n{sid: 2 title: c.mp3}\n<NEXT;><END;>";
+    let list = "list<NEXT;>{sid: 0 title: a.mp3}\n{sid: 1 title: b.mp3}\n\
+                {sid: 2 title: c.mp3}\n<NEXT;><END;>";
     assert_eq!(world.texts(conn), [list]);
     world.run(10);
     world.open(10_000);

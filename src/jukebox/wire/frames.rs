@@ -1,5 +1,5 @@
-//! What a server sends, cut into replies. The data of a song may hold every delimiter, so the end of
-//! a `play` frame is found by what else is known, in this order:
+//! What a server sends, cut into replies. The data of a song may hold every delimiter, so the end
+//! of a `play` frame is found by what else is known, in this order:
 //!
 //! 1. The server told how long the song is ([`Reply::Song`]): the frame's length follows.
 //! 2. An end at byte 4096: a full frame.

@@ -1,7 +1,8 @@
 //! The original jukebox programs, with their quirks.
 //!
-//! The client takes each `recv(4096)` as one frame: it splits it at `<NEXT;>` and looks at the first
-//! two parts, and of music it keeps what stands between the head and the tail of that one read.
+//! The client takes each `recv(4096)` as one frame: it splits it at `<NEXT;>` and looks at the
+//! first two parts, and of music it keeps what stands between the head and the tail of that one
+//! read.
 //!
 //! The server looks at the first request of each `recv(4096)` only, ignores what it does not know,
 //! lists songs from 0 but plays the one before the number it is asked for, and looks at nothing
