@@ -158,6 +158,7 @@ fn resolve(server: &str) -> Result<SocketAddr, Failure> {
     found.first().copied().ok_or_else(|| refuse("has no address"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands where an error is mapped")]
 fn system(error: io::Error) -> Failure {
     (exit::OSERR, error.to_string())
 }
