@@ -8,8 +8,8 @@
 //! daemon's process alone, as the kernel counts it; the yardstick is a bare loop that does nothing
 //! but write as many frames to as many sockets, one `write` each.
 //!
-//! The run fails when a byte is wrong, a frame was split, or a bound of the issue is broken: 25 % of
-//! one processor, a stop answered within one frame time.
+//! The run fails when a byte is wrong, a frame was split, or a bound is broken: 25 % of one
+//! processor, a stop answered within one frame time.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks and opens sockets")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::cast_precision_loss, reason = "figures have seven digits at most")]
@@ -140,7 +140,8 @@ fn paced(pace: usize) -> Outcome<f64> {
     let cpu = used.as_secs_f64() / time;
     let split = daemon.figure("/jukebox/split")?;
     println!(
-        "{pace:>4}x  {:.0} frames/s, {:.1} Mbit/s, {:.1} % of a core, {:.1} us a frame; split {split}",
+        "{pace:>4}x  {:.0} frames/s, {:.1} Mbit/s, {:.1} % of a core, {:.1} us a frame; \
+         split {split}",
         frames as f64 / time,
         frames as f64 * DATA as f64 * 8.0 / time / 1e6,
         cpu * 100.0,
@@ -190,7 +191,7 @@ impl<'a> Room<'a> {
         Ok(Self { poll, listeners, songs, buffer: vec![0; 64 << 10], begun: 0 })
     }
 
-    /// Reads for so long; with `begin` the songs begin one after the other in the first two seconds.
+    /// Reads for so long; with `begin` the songs begin one after the other, in two seconds.
     fn run(&mut self, time: Duration, begin: bool) -> Outcome<()> {
         let started = Instant::now();
         let mut events = Events::with_capacity(4_096);

@@ -203,12 +203,16 @@ fn the_next_song_waits_for_the_stop_that_an_original_answers_late() {
 #[test]
 fn one_request_is_under_way_at_a_time() {
     let mut world = World::ours();
-    world.want(Wish::List);
-    world.want(Wish::List);
-    world.want(Wish::Play(1));
+    // A song does not take the place of a list that waits.
+    for wish in [Wish::List, Wish::Play(0), Wish::List, Wish::Play(1)] {
+        world.want(wish);
+    }
     assert_eq!(world.asked, ["list<NEXT;><END;>"]);
+    world.hear(&wire::list([].into_iter()));
+    assert_eq!(world.took(), [Event::Listed(vec![])]);
+    assert_eq!(world.asked, ["list<NEXT;><END;>"; 2]);
     world.hear(&wire::list(["a.mp3"].into_iter()));
-    assert_eq!(world.asked, ["list<NEXT;><END;>", "play<NEXT;>1<NEXT;><END;>"]);
+    assert_eq!(world.asked[2..], ["play<NEXT;>1<NEXT;><END;>"]);
     world.hear(&wire::song(1, None));
     let listed = Entry { sid: 0, title: "a.mp3".to_owned() };
     assert_eq!(world.took(), [Event::Listed(vec![listed]), Event::NoSong(1)]);
@@ -218,7 +222,7 @@ fn one_request_is_under_way_at_a_time() {
     }
     world.hear(&wire::song(5, Some((9, 500))));
     world.hear(wire::STOP);
-    assert_eq!(world.asked[3..], ["stop<NEXT;><END;>", "play<NEXT;>7<NEXT;><END;>"]);
+    assert_eq!(world.asked[4..], ["stop<NEXT;><END;>", "play<NEXT;>7<NEXT;><END;>"]);
 }
 
 #[test]
