@@ -299,6 +299,12 @@ impl Daemon {
         }
     }
 
+    fn tell_songs(&mut self, findings: &[String]) {
+        for finding in findings {
+            self.log.write(self.now, Level::Warn, &format!("jukebox: {finding}"));
+        }
+    }
+
     fn ping(&mut self) {
         if self.ping_at.is_none_or(|at| at <= self.now.mono) {
             self.notify.ping();

@@ -61,10 +61,11 @@
 //! | base | ✓ | | | | | | | |
 //! | any `wire.rs` | ✓ | itself | | | | | | |
 //! | media, config | ✓ | | ✓ | config only | | | | |
-//! | machines (tv, mesh, http, control) | ✓ | own | ✓ | own section | own, `channel` | | | |
+//! | machines (tv, mesh, jukebox, …) | ✓ | own | ✓ | own section | own, `channel` | | | |
 //! | node | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | | |
 //! | io | ✓ | | ✓ | ✓ | | | ✓ | |
-//! | daemon, flags, programs | ✓ | | ✓ | ✓ | | ✓ | ✓ | ✓ |
+//! | daemon, flags | ✓ | | ✓ | ✓ | | ✓ | ✓ | ✓ |
+//! | programs (`vidstream`) | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ |
 //!
 //! No cycles. `tests/tidy` reads the paths and fails on what this table does not allow; the feature
 //! `daemon` gates the crates that touch the world, so `cargo check --lib --no-default-features`
@@ -80,6 +81,11 @@
 //! * A library block's descriptor is closed once it is mapped; whether its file is still whole is
 //!   asked by name when a send ends. A window of blocks then costs no descriptors, and a file that
 //!   lost less than a page (zeros, no EFAULT) is still found out.
+//! * A program of one connection, such as `vidstream jukebox`, joins one machine to the reactor by
+//!   itself: a node around it would have nothing to join. Its prompt is the one thread beside the
+//!   loop, because line editing can only block; the daemon has none.
+//! * A jukebox listener's payloads are segments of their own ([`base::port::Output::Apart`]): the
+//!   original client takes each read as one frame.
 //! * `status.json`, the metrics, the page and the control socket are words of one plain value,
 //!   [`base::status::Status`], which stands in `base` because two machines need it.
 //! * Received blocks are spooled by the daemon's loop in slices ([`io::spooler`]), not mapped files
@@ -96,6 +102,7 @@ pub mod flags;
 pub mod http;
 #[cfg(feature = "daemon")]
 pub mod io;
+pub mod jukebox;
 pub mod media;
 pub mod mesh;
 pub mod node;

@@ -327,6 +327,51 @@ pub const MESH_GOODPUT_KEPT: Duration = Duration::from_secs(300);
 /// Blocks over which a root reckons the bytes a second of its channel.
 pub const MESH_RATE_BLOCKS_MAX: usize = 8;
 
+/// Bytes of one message of the jukebox, its list of songs included; what has no end by then is
+/// closed.
+pub const JUKEBOX_FRAME_BYTES_MAX: usize = 64 << 10;
+/// Bytes of requests that wait for their answers before a listener's reading is held.
+pub const JUKEBOX_AHEAD_BYTES_MAX: usize = 4_096;
+/// Between two payloads to one listener, so that each of its reads finds one: 1 ms, and one more
+/// because a turn of the loop has one time only.
+pub const JUKEBOX_GAP: Duration = Duration::from_millis(2);
+/// A listener that has asked for nothing for so long makes room for another.
+pub const JUKEBOX_IDLE_MIN: Duration = Duration::from_secs(60);
+/// And after so long its connection is closed.
+pub const JUKEBOX_IDLE_MAX: Duration = Duration::from_secs(86_400);
+/// The shortest and the longest `stall_max`.
+pub const JUKEBOX_STALL_MIN: Duration = Duration::from_secs(1);
+/// See [`JUKEBOX_STALL_MIN`].
+pub const JUKEBOX_STALL_MAX: Duration = Duration::from_secs(3_600);
+/// Songs of one folder that are looked at.
+pub const JUKEBOX_SONGS_MAX: usize = 4_096;
+/// The fastest `pace` in multiples of a song's rate.
+pub const JUKEBOX_PACE_MAX: u32 = 64;
+/// Extensions that a configuration may name, and bytes in one.
+pub const JUKEBOX_EXTENSIONS_MAX: usize = 32;
+/// See [`JUKEBOX_EXTENSIONS_MAX`].
+pub const JUKEBOX_EXTENSION_BYTES_MAX: usize = 16;
+/// Bytes a second of a song whose headers tell nothing: a compact disc.
+pub const JUKEBOX_RATE_UNKNOWN: u64 = 176_400;
+/// Bytes a second that no song needs more of: 32 channels of 32 bits at 384 kHz.
+pub const JUKEBOX_RATE_MAX: u64 = 49_152_000;
+/// Bytes before the music of a song that are sent at once.
+pub const JUKEBOX_FRONT_BYTES_MAX: u64 = 8 << 20;
+/// The port of a jukebox where none is named.
+pub const JUKEBOX_PORT: u16 = 6063;
+/// Time for a jukebox to take our connection, or to answer.
+pub const JUKEBOX_PATIENCE: Duration = Duration::from_secs(5);
+/// Time for a jukebox to answer a greeting; an original never does.
+pub const JUKEBOX_HELLO_PATIENCE: Duration = Duration::from_millis(300);
+/// Things wanted of a jukebox that wait for what is under way.
+pub const JUKEBOX_WISHES_MAX: usize = 16;
+/// Bytes that wait for a player; then no more are taken from the server.
+pub const OUTLET_BYTES_MAX: usize = 256 << 10;
+/// After so long without a byte, what looks like the end of a frame is one.
+pub const JUKEBOX_SILENCE_MIN: Duration = Duration::from_millis(250);
+/// After so long without a byte, a song whose length was not told is over.
+pub const JUKEBOX_SILENCE_MAX: Duration = Duration::from_secs(5);
+
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
 const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");

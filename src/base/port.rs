@@ -96,6 +96,8 @@ pub enum Service {
     Control,
     /// mesh: a link between two nodes.
     Mesh,
+    /// jukebox: a listener.
+    Jukebox,
 }
 
 impl Service {
@@ -110,6 +112,7 @@ impl Service {
             Self::Http => "http",
             Self::Control => "control",
             Self::Mesh => "mesh",
+            Self::Jukebox => "jukebox",
         }
     }
 }
@@ -342,6 +345,19 @@ pub enum Output {
         /// Path relative to the library's directory.
         path: Rc<str>,
     },
+    /// Map a file of the directory of songs, read-only.
+    OpenSong {
+        /// The blob's name.
+        blob: Blob,
+        /// Path relative to the directory of songs.
+        path: Rc<str>,
+    },
+    /// From now on each payload is a segment of its own, never in one with the next. Whoever asks
+    /// for this queues one payload at a time.
+    Apart {
+        /// Which.
+        conn: Conn,
+    },
     /// Make room in memory for a block to be received.
     Create {
         /// The blob's name.
@@ -464,6 +480,16 @@ pub enum Why {
     MeshJoin,
     /// mesh: a block that has arrived goes on the air.
     MeshAir,
+    /// jukebox server: the next payload may go.
+    JukeboxFrame,
+    /// jukebox server: a listener takes nothing.
+    JukeboxStall,
+    /// jukebox server: a listener asks for nothing.
+    JukeboxIdle,
+    /// jukebox client: the server has not answered.
+    JukeboxPatience,
+    /// jukebox client: nothing has come for a while.
+    JukeboxSilence,
     /// A connection told to close has not.
     ClosePatience,
     /// A graceful stop has taken long enough.

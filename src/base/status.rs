@@ -31,6 +31,8 @@ pub struct Status {
     pub store: Option<StoreStatus>,
     /// Its part in the relay trees, by channel; empty without any.
     pub mesh: Vec<MeshStatus>,
+    /// The jukebox; none when it is switched off.
+    pub jukebox: Option<JukeboxStatus>,
     /// The HTTP server.
     pub http: HttpStatus,
     /// Log lines that could not be written.
@@ -216,6 +218,41 @@ pub struct StoredFile {
     pub bytes: u64,
     /// The number of its block, when that is known.
     pub seq: Option<u64>,
+}
+
+/// The jukebox; all but `songs`, `listeners` and `playing` count from the start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct JukeboxStatus {
+    /// Songs that can be played.
+    pub songs: usize,
+    /// Listeners now.
+    pub listeners: usize,
+    /// Of these, those that hear a song.
+    pub playing: usize,
+    /// Listeners taken.
+    pub accepted: u64,
+    /// Listeners refused: too many in all or of one address, or stopping.
+    pub refused: u64,
+    /// Idle listeners closed to make room for new ones.
+    pub evicted: u64,
+    /// Requests understood.
+    pub requests: u64,
+    /// Messages not understood.
+    pub unknown: u64,
+    /// Songs begun.
+    pub songs_begun: u64,
+    /// Songs sent to their end.
+    pub songs_over: u64,
+    /// Frames of songs sent.
+    pub frames: u64,
+    /// Bytes of songs sent.
+    pub song_bytes: u64,
+    /// Payloads that the kernel did not take in one write.
+    pub split: u64,
+    /// Listeners closed because they took nothing.
+    pub stalled: u64,
+    /// Listeners cut off because their song broke.
+    pub faulted: u64,
 }
 
 /// The HTTP server; all but `connections` count from the start.

@@ -2,6 +2,7 @@
 //! then the tables against the role and against each other. Faults are noted and the check goes on,
 //! so that one run names them all; a value that is missing here has been reported.
 
+mod jukebox;
 mod mesh;
 
 use core::time::Duration;
@@ -93,6 +94,12 @@ const USES: &[Use] = &[
         because: mesh::WHO_DIALS_BACK,
     },
     Use {
+        name: "jukebox",
+        roles: &[Role::Server],
+        needed: false,
+        because: "only a server has songs of its own",
+    },
+    Use {
         name: "store",
         roles: &[Role::Client],
         needed: false,
@@ -138,6 +145,7 @@ impl Check<'_, '_> {
         let channels = self.channels(&raw.channel, max_clients);
         let receive = raw.receive.as_ref().map(|t| self.receive(t));
         let mesh = raw.mesh.as_ref().map(|t| self.mesh(t, role));
+        let jukebox = raw.jukebox.as_ref().map(|t| self.jukebox(t));
         let store = raw.store.as_ref().map(|t| self.store(t));
         let http = raw.http.as_ref().map(|t| self.http(t));
         let control = raw.control.as_ref().map(|t| self.control(t, role));
@@ -150,6 +158,7 @@ impl Check<'_, '_> {
             tv: all_good(tv)?,
             receive: all_good(receive)?,
             mesh: all_good(mesh)?,
+            jukebox: all_good(jukebox)?,
             store: all_good(store)?,
             http: all_good(http)?,
             control: all_good(control)?,
@@ -250,6 +259,7 @@ fn place_of(raw: &Raw, name: &str) -> Option<usize> {
         "channel" => raw.channel.first().map(|t| t.at),
         "tv" => raw.tv.as_ref().map(|t| t.at),
         "receive" => raw.receive.as_ref().map(|t| t.at),
+        "jukebox" => raw.jukebox.as_ref().map(|t| t.at),
         "store" => raw.store.as_ref().map(|t| t.at),
         _ => None,
     }

@@ -54,17 +54,22 @@ pub enum Kind {
     Advertised,
     /// Roots of a mesh.
     Roots,
+    /// Extensions of songs.
+    Extensions,
+    /// How fast songs are sent.
+    Pace,
 }
 
 /// The tables of a file, in the order in which they are printed; `channel` is a list of them.
 pub(super) const TABLES: &[&str] =
-    &["log", "library", "channel", "tv", "receive", "mesh", "store", "http", "control"];
+    &["log", "library", "channel", "tv", "receive", "mesh", "jukebox", "store", "http", "control"];
 
 const SECONDS_2: &str = "2s";
 const BLOCK_LASTS: Kind = Kind::Span(limits::BLOCK_LASTS_MIN, limits::BLOCK_LASTS_MAX);
 const CHANNEL: Kind = Kind::Number(0, limits::CHANNELS_MAX as u64 - 1);
 const CONNS: Kind = Kind::Number(1, limits::CONNS_MAX as u64);
 const LEAD: Kind = Kind::Span(limits::MESH_LEAD_MIN, limits::MESH_LEAD_MAX);
+const STALL: Kind = Kind::Span(limits::JUKEBOX_STALL_MIN, limits::JUKEBOX_STALL_MAX);
 const MOVIE: Kind = Kind::Name(limits::MOVIE_NAME_BYTES_MAX);
 
 /// Every key, in the order in which they are printed.
@@ -104,6 +109,13 @@ pub const KEYS: &[Key] = &[
         .restart(),
     key("mesh", "roots", Kind::Roots).restart(),
     key("mesh", "channel", CHANNEL).or("0").restart(),
+    key("jukebox", "listen", Kind::Listen).or("127.0.0.1:6063"),
+    key("jukebox", "directory", Kind::Path),
+    key("jukebox", "extensions", Kind::Extensions).or("mp3 flac ogg oga opus wav m4a aac"),
+    key("jukebox", "pace", Kind::Pace).or("2x"),
+    key("jukebox", "listeners_max", CONNS).or("4096"),
+    key("jukebox", "per_address_max", Kind::Number(0, limits::CONNS_MAX as u64)).or("64"),
+    key("jukebox", "stall_max", STALL).or("30s"),
     key("store", "directory", Kind::Path),
     key("store", "keep_blocks", Kind::Number(0, limits::KEEP_BLOCKS_MAX as u64)).or("900"),
     key("http", "listen", Kind::Listen).or("127.0.0.1:6080"),
@@ -183,6 +195,16 @@ impl fmt::Display for Kind {
                 f,
                 "a list of 1 to {} hosts or hosts and ports such as \"tv.example.org:6061\"",
                 limits::MESH_ROOTS_MAX
+            ),
+            Self::Extensions => write!(
+                f,
+                "a list of 1 to {} extensions such as \"mp3\"",
+                limits::JUKEBOX_EXTENSIONS_MAX
+            ),
+            Self::Pace => write!(
+                f,
+                "\"off\" or a multiple of a song's own rate from \"1x\" to \"{}x\"",
+                limits::JUKEBOX_PACE_MAX
             ),
         }
     }

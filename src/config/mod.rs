@@ -18,6 +18,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -58,6 +59,8 @@ pub struct Config {
     pub receive: Option<Receive>,
     /// The relay trees.
     pub mesh: Option<Mesh>,
+    /// The jukebox; server only.
+    pub jukebox: Option<Jukebox>,
     /// Received blocks on disk; client only.
     pub store: Option<Store>,
     /// The HTTP server.
@@ -349,6 +352,43 @@ impl Mesh {
         match role {
             Role::Server => 8,
             Role::Relay | Role::Client => 4,
+        }
+    }
+}
+
+/// `[jukebox]`: songs over TCP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Jukebox {
+    /// Where listeners connect; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The folder of songs; absolute when [`Place::directory`] is.
+    pub directory: PathBuf,
+    /// Which of its files are songs, in small letters; never empty.
+    pub extensions: Vec<String>,
+    /// How fast a song is sent.
+    pub pace: Pace,
+    /// Listeners at once.
+    pub listeners_max: usize,
+    /// Listeners at once from one address; 0 sets no limit.
+    pub per_address_max: usize,
+    /// How long a listener may take nothing of what is sent to it.
+    pub stall_max: Duration,
+}
+
+/// How fast a song is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// As fast as the listener takes it.
+    Off,
+    /// After its first second at most so many times as fast as it plays.
+    Times(u32),
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Times(times) => write!(f, "{times}x"),
         }
     }
 }

@@ -7,7 +7,7 @@ use toml::value::Datetime;
 use crate::config::keys::{Key, header, named};
 use crate::config::value::{moment_text, word_of};
 use crate::config::{
-    Allow, Channel, Config, Http, Library, Log, Mesh, Receive, Role, Source, Store, Tv,
+    Allow, Channel, Config, Http, Jukebox, Library, Log, Mesh, Receive, Role, Source, Store, Tv,
 };
 
 /// The whole configuration as TOML.
@@ -44,6 +44,7 @@ pub(super) fn tables(config: &Config) -> Vec<Rows> {
     tables.extend(config.receive.as_ref().map(receive));
     let takes = config.role != Role::Server;
     tables.extend(config.mesh.as_ref().map(|table| mesh(table, takes)));
+    tables.extend(config.jukebox.as_ref().map(jukebox));
     tables.extend(config.store.as_ref().map(store));
     tables.extend(config.http.as_ref().map(http));
     let control = config.control.as_ref();
@@ -137,6 +138,17 @@ fn mesh(mesh: &Mesh, takes: bool) -> Rows {
         .with("rescue_rate", i64::try_from(mesh.rescue_rate).unwrap_or(i64::MAX))
         .maybe("roots", (!roots.is_empty()).then_some(roots))
         .maybe("channel", channel)
+}
+
+fn jukebox(jukebox: &Jukebox) -> Rows {
+    Rows::of("jukebox")
+        .with("listen", jukebox.listen.to_string())
+        .with("directory", path(&jukebox.directory))
+        .with("extensions", jukebox.extensions.clone())
+        .with("pace", jukebox.pace.to_string())
+        .with("listeners_max", count(jukebox.listeners_max))
+        .with("per_address_max", count(jukebox.per_address_max))
+        .with("stall_max", span(jukebox.stall_max))
 }
 
 fn store(store: &Store) -> Rows {

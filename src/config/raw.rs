@@ -33,6 +33,7 @@ pub(super) struct Raw {
     pub(super) tv: Option<Table<RawTv>>,
     pub(super) receive: Option<Table<RawReceive>>,
     pub(super) mesh: Option<Table<RawMesh>>,
+    pub(super) jukebox: Option<Table<RawJukebox>>,
     pub(super) store: Option<Table<RawStore>>,
     pub(super) http: Option<Table<RawHttp>>,
     pub(super) control: Option<Table<RawControl>>,
@@ -144,6 +145,18 @@ pub(super) struct RawMesh {
 
 #[derive(Clone, Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawJukebox {
+    pub(super) listen: Given<String>,
+    pub(super) directory: Given<String>,
+    pub(super) extensions: Given<Texts>,
+    pub(super) pace: Given<String>,
+    pub(super) listeners_max: Given<i64>,
+    pub(super) per_address_max: Given<i64>,
+    pub(super) stall_max: Given<String>,
+}
+
+#[derive(Clone, Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawStore {
     pub(super) directory: Given<String>,
     pub(super) keep_blocks: Given<i64>,
@@ -212,6 +225,7 @@ impl Raw {
             "tv" => self.tv = Some(one("tv", at, value, r)),
             "receive" => self.receive = Some(one("receive", at, value, r)),
             "mesh" => self.mesh = Some(one("mesh", at, value, r)),
+            "jukebox" => self.jukebox = Some(one("jukebox", at, value, r)),
             "store" => self.store = Some(one("store", at, value, r)),
             "http" => self.http = Some(one("http", at, value, r)),
             "control" => self.control = Some(one("control", at, value, r)),
@@ -354,6 +368,7 @@ mod tests {
         assert_eq!(names::<RawTv>(), keys_of("tv"));
         assert_eq!(names::<RawReceive>(), keys_of("receive"));
         assert_eq!(names::<RawMesh>(), keys_of("mesh"));
+        assert_eq!(names::<RawJukebox>(), keys_of("jukebox"));
         assert_eq!(names::<RawStore>(), keys_of("store"));
         assert_eq!(names::<RawHttp>(), keys_of("http"));
         // serde names a single field without "one of".

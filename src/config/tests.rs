@@ -254,6 +254,27 @@ fn mesh() -> impl Strategy<Value = Mesh> {
     })
 }
 
+fn jukebox() -> impl Strategy<Value = Jukebox> {
+    let extensions = proptest::collection::btree_set("[a-z0-9]{1,16}", 1..6);
+    let extensions = extensions.prop_map(|some| some.into_iter().collect()).prop_shuffle();
+    let pace = (0..=limits::JUKEBOX_PACE_MAX).prop_map(|times| match times {
+        0 => Pace::Off,
+        times => Pace::Times(times),
+    });
+    let bounds = (1..=limits::CONNS_MAX, 0..=limits::CONNS_MAX, millis(1_000, 3_600_000));
+    (address(6063), path(), extensions, pace, bounds).prop_map(
+        |(listen, directory, extensions, pace, bounds)| Jukebox {
+            listen,
+            directory,
+            extensions,
+            pace,
+            listeners_max: bounds.0,
+            per_address_max: bounds.1,
+            stall_max: bounds.2,
+        },
+    )
+}
+
 fn store() -> impl Strategy<Value = Store> {
     (path(), 0..=limits::KEEP_BLOCKS_MAX)
         .prop_map(|(directory, keep_blocks)| Store { directory, keep_blocks })
@@ -265,10 +286,10 @@ fn config() -> impl Strategy<Value = Config> {
     let control = path().prop_map(|socket| Control { socket });
     let always = (word_value::<Role>(), log);
     let needed = (source(), library(), channels(), receive());
-    let maybe = (tv(), store(), http(), control, mesh(), any::<[bool; 7]>());
+    let maybe = (tv(), store(), http(), control, mesh(), jukebox(), any::<[bool; 8]>());
     (always, needed, maybe).prop_map(|((role, log), needed, maybe)| {
         let (source, library, channels, receive) = needed;
-        let (tv, store, http, control, mesh, on) = maybe;
+        let (tv, store, http, control, mesh, jukebox, on) = maybe;
         let server = role == Role::Server;
         // A relay or client has a source, roots, or both.
         let (has_source, has_roots) = (!server && on[4], !server && (on[5] || !on[4]));
@@ -285,6 +306,7 @@ fn config() -> impl Strategy<Value = Config> {
             tv: (role != Role::Client && on[0]).then_some(tv),
             receive: has_source.then_some(receive),
             mesh: if has_roots { Some(mesh) } else { on[6].then_some(rootless) },
+            jukebox: (server && on[7]).then_some(jukebox),
             store: (role == Role::Client && on[1]).then_some(store),
             http: on[2].then_some(http),
             control: on[3].then_some(control),
@@ -506,7 +528,7 @@ fn every_default_is_one_that_the_key_takes() {
         let default = |key: &Key| match (key.default, key.kind) {
             (None, _) => String::new(),
             (Some(d), Kind::Number(..) | Kind::Port(..)) => format!("{} = {d}\n", key.name),
-            (Some(d), Kind::Networks) => {
+            (Some(d), Kind::Networks | Kind::Extensions) => {
                 format!("{} = [\"{}\"]\n", key.name, d.replace(' ', "\", \""))
             }
             (Some(d), _) => format!("{} = \"{d}\"\n", key.name),

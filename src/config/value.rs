@@ -14,7 +14,7 @@ use crate::base::limits;
 use crate::base::port::Level;
 use crate::base::time::Wall;
 use crate::config::keys::Kind;
-use crate::config::{Allow, Durations, LogTarget, Role, Source};
+use crate::config::{Allow, Durations, LogTarget, Pace, Role, Source};
 
 /// What is wrong with a value; follows the expectation, so it begins with its own punctuation.
 pub(super) type Wrong = String;
@@ -214,6 +214,33 @@ fn node(text: &str) -> Result<(String, Option<&str>), Wrong> {
 fn is_of_one_node(address: IpAddr) -> bool {
     let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !(address.is_unspecified() || address.is_multicast() || is_broadcast)
+}
+
+/// `off` or a whole multiple, such as `2x`.
+pub(super) fn pace(text: &str) -> Result<Pace, Wrong> {
+    if text == "off" {
+        return Ok(Pace::Off);
+    }
+    let times = text.strip_suffix('x').ok_or_else(String::new)?;
+    let plain = times.bytes().all(|b| b.is_ascii_digit());
+    let times = times.parse().ok().filter(|_| plain).ok_or_else(String::new)?;
+    match times {
+        1..=limits::JUKEBOX_PACE_MAX => Ok(Pace::Times(times)),
+        _ => Err(String::new()),
+    }
+}
+
+/// An extension, in small letters.
+pub(super) fn extension(text: &str) -> Result<String, Wrong> {
+    match text {
+        "" => Err("; this is empty".to_owned()),
+        _ if text.starts_with('.') => Err(", without the dot".to_owned()),
+        _ if text.len() > limits::JUKEBOX_EXTENSION_BYTES_MAX => {
+            Err(format!(" of at most {} bytes", limits::JUKEBOX_EXTENSION_BYTES_MAX))
+        }
+        _ if text.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(text.to_ascii_lowercase()),
+        _ => Err(String::new()),
+    }
 }
 
 /// One entry of `callback_allow`.

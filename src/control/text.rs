@@ -48,6 +48,11 @@ pub fn status(status: &Status) -> String {
             format!("{server} channel {channel}: {}, {} blocks", receive.state, receive.blocks),
         )
     }));
+    rows.extend(status.jukebox.as_ref().map(|jukebox| {
+        let (songs, listeners, playing) = (jukebox.songs, jukebox.listeners, jukebox.playing);
+        let text = format!("{songs} songs, {listeners} listeners, {playing} of them hear one");
+        ("jukebox", text)
+    }));
     rows.extend(status.store.as_ref().map(|store| {
         let (blocks, bytes) = (store.blocks, store.bytes);
         ("store", format!("{}: {}, {blocks} blocks, {bytes} bytes", store.directory, store.state))

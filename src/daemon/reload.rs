@@ -8,6 +8,7 @@ use crate::daemon::{Daemon, Failure};
 use crate::io::descriptors;
 use crate::io::library::{Scan, Survey};
 use crate::io::listener::Place;
+use crate::io::songs::Songs;
 use crate::media::catalog::Catalog;
 use crate::node::Environment;
 
@@ -18,6 +19,7 @@ struct Prepared {
     scan: Option<Scan>,
     library: Option<std::fs::File>,
     store: Option<setup::Store>,
+    songs: Option<Songs>,
     opened: Listening,
 }
 
@@ -45,8 +47,9 @@ impl Daemon {
         let directory = |c: &Config| c.store.as_ref().map(|s| s.directory.clone());
         let moved = directory(&config) != directory(&self.config);
         let store = if moved { setup::store(&config)? } else { None };
+        let songs = setup::songs(&config)?;
         let opened = self.open_new(&config)?;
-        Ok(Prepared { config, plan, scan, library, store, opened })
+        Ok(Prepared { config, plan, scan, library, store, songs, opened })
     }
 
     /// Opens what is not open yet; closes it again when one of them cannot be had.
@@ -75,7 +78,7 @@ impl Daemon {
 
     /// Applies what was prepared. Nothing here can fail.
     fn change(&mut self, prepared: Prepared) {
-        let Prepared { config, plan, scan, library, store, opened } = prepared;
+        let Prepared { config, plan, scan, library, store, songs, opened } = prepared;
         for line in plan.to_string().lines() {
             self.say(Level::Info, line);
         }
@@ -88,6 +91,8 @@ impl Daemon {
             self.reactor.set_spooler(spooler);
         }
         let source = self.node.source_address();
+        let (songs, found) = setup::in_use(&mut self.reactor, songs);
+        self.tell_songs(&found);
         let environment = Environment {
             attached: descriptors::attached(),
             source,
@@ -95,6 +100,7 @@ impl Daemon {
             advertise: self.node.advertised_address(),
             roots: self.node.roots().to_vec(),
             stored: stored.unwrap_or_default(),
+            songs,
         };
         let empty = Catalog::default();
         let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);

@@ -22,7 +22,9 @@ use crate::io::log::Log;
 use crate::io::notify::Notify;
 use crate::io::reactor::{Reactor, SIGNALS};
 use crate::io::signals::Signals;
+use crate::io::songs::{self, Songs};
 use crate::io::spooler::Spooler;
+use crate::media::song::Song;
 use crate::media::{self, catalog::Catalog};
 use crate::node::{Environment, Node};
 
@@ -123,6 +125,9 @@ pub(super) fn check(options: &Options) -> Result<String, Failure> {
             line(&mut text, &format!("library: {finding}"));
         }
     }
+    if let Some(songs) = songs(&config)? {
+        describe_songs(&mut text, &songs);
+    }
     line(&mut text, &format!("{}: the configuration is good", shown(&options.config)));
     Ok(text)
 }
@@ -137,6 +142,18 @@ fn describe(text: &mut String, config: &Config, scan: &Scan) {
         let (number, name) = (channel.number, escaped(channel.name.as_bytes()));
         let entries = channel.playlist.len();
         line(text, &format!("channel {number} {name}: {entries} in its playlist"));
+    }
+}
+
+fn describe_songs(text: &mut String, found: &Songs) {
+    for song in &found.songs {
+        let (name, kbits) = (escaped(song.file.as_bytes()), song.bytes_per_second() * 8 / 1000);
+        let lasts =
+            song.lasts.map_or_else(|| "unknown".into(), |l| format!("{:.3} s", l.as_secs_f64()));
+        line(text, &format!("song {name}: {} bytes, {lasts}, {kbits} kbit/s", song.bytes));
+    }
+    for finding in &found.findings {
+        line(text, &format!("jukebox: {finding}"));
     }
 }
 
@@ -182,15 +199,27 @@ fn resolve(key: &str, host: &str, port: u16) -> Result<SocketAddr, Failure> {
     found.into_iter().next().ok_or_else(|| refuse("has no address".into()))
 }
 
+/// Reads the folder of songs, if there is to be a jukebox.
+pub(super) fn songs(config: &Config) -> Result<Option<Songs>, Failure> {
+    let Some(jukebox) = &config.jukebox else { return Ok(None) };
+    let refuse = |error: songs::SongsError| {
+        let denied = matches!(error.why, nix::errno::Errno::EACCES | nix::errno::Errno::EPERM);
+        let code = if denied { exit::NOPERM } else { exit::NOINPUT };
+        Failure::new(code, format!("[jukebox] directory: {error}"))
+    };
+    songs::scan(&jukebox.directory, &jukebox.extensions).map(Some).map_err(refuse)
+}
+
 /// What a configuration wants listened on, in the order in which it is told.
 pub(super) fn wanted(config: &Config) -> Vec<(Service, Place)> {
     let tv = config.tv.as_ref().map(|tv| (Service::Tv, Place::Tcp(tv.listen)));
     let receive = config.receive.as_ref().map(|r| (Service::TvReceive, Place::Tcp(r.listen)));
     let http = config.http.as_ref().map(|http| (Service::Http, Place::Tcp(http.listen)));
     let mesh = config.mesh.as_ref().map(|mesh| (Service::Mesh, Place::Tcp(mesh.listen)));
+    let jukebox = config.jukebox.as_ref().map(|j| (Service::Jukebox, Place::Tcp(j.listen)));
     let control = config.control.as_ref();
     let control = control.map(|c| (Service::Control, Place::Unix(c.socket.clone())));
-    [tv, receive, mesh, http, control].into_iter().flatten().collect()
+    [tv, receive, mesh, jukebox, http, control].into_iter().flatten().collect()
 }
 
 /// Opens one listener.
@@ -261,6 +290,7 @@ impl Daemon {
         let advertise = advertised(&config)
             .and_then(|found| found.map_err(|failure| unknown.push(failure.text)).ok());
         let (spooler, stored) = store(&config)?.unzip();
+        let songs = songs(&config)?;
         let listening = open_all(&mut reactor, &config)?;
         reactor.set_library(library_directory(&config)?);
         reactor.set_spooler(spooler);
@@ -268,7 +298,8 @@ impl Daemon {
         let attached = descriptors::attached();
         let stored = stored.unwrap_or_default();
         let mesh = mesh_address(&listening);
-        let environment = Environment { attached, source, mesh, advertise, roots, stored };
+        let (songs, found) = in_use(&mut reactor, songs);
+        let environment = Environment { attached, source, mesh, advertise, roots, stored, songs };
         let empty = Catalog::default();
         let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);
         let seed = now.mono.0 ^ u64::from(std::process::id()).rotate_left(32);
@@ -290,6 +321,7 @@ impl Daemon {
             buffer: vec![0; BUFFER_BYTES].into(),
             done: false,
         };
+        daemon.tell_songs(&found);
         daemon.begin(scan.as_ref());
         Ok(daemon)
     }
@@ -337,6 +369,16 @@ impl Daemon {
 
 fn counted(count: usize, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+/// Puts a folder of songs to use; its songs, and what is amiss with it.
+pub(super) fn in_use(reactor: &mut Reactor, songs: Option<Songs>) -> (Vec<Song>, Vec<String>) {
+    let Some(Songs { songs, findings, directory }) = songs else {
+        reactor.set_songs(None);
+        return (Vec::new(), Vec::new());
+    };
+    reactor.set_songs(Some(directory));
+    (songs, findings)
 }
 
 /// Where the mesh port really is.

@@ -52,6 +52,7 @@ pub(crate) fn full() -> Status {
             ..StoreStatus::default()
         }),
         mesh: vec![member(), root()],
+        jukebox: Some(crate::base::status::JukeboxStatus::default()),
         http: HttpStatus {
             answers: Answers { ok: 5, elsewhere: 4, refused: 3, failed: 2 },
             ..HttpStatus::default()

@@ -40,6 +40,8 @@ pub(super) struct Map {
     raw: MmapRaw,
     len: Cell<u64>,
     file: Option<(Identity, Box<str>)>,
+    /// Whether its file is in the directory of songs, not in the library.
+    song: bool,
 }
 
 /// What a fresh map is, for [`crate::base::port::Facts`].
@@ -87,7 +89,18 @@ impl Map {
         raw.advise(Advice::WillNeed).ok();
         let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
         let file = Some((identity, path.into()));
-        Ok((Self { raw, len: Cell::new(len), file }, Found { len, modified, head }))
+        let map = Self { raw, len: Cell::new(len), file, song: false };
+        Ok((map, Found { len, modified, head }))
+    }
+
+    /// The same, as a file of the directory of songs.
+    pub(super) fn of_songs(self) -> Self {
+        Self { song: true, ..self }
+    }
+
+    /// Whether its file is in the directory of songs.
+    pub(super) fn is_song(&self) -> bool {
+        self.song
     }
 
     /// Whether the mapped file still has all its bytes. A file that lost less than a page gives no
@@ -124,7 +137,7 @@ impl Map {
         let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
         fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
         let raw = MmapOptions::new().len(size(max)).map_raw(&memory)?;
-        Ok(Self { raw, len: Cell::new(max), file: None })
+        Ok(Self { raw, len: Cell::new(max), file: None, song: false })
     }
 
     /// Reads from a socket straight into the map. `Ok(0)` is the end of the stream.
@@ -204,6 +217,25 @@ pub(super) fn write_parts(to: BorrowedFd<'_>, parts: &[Part<'_>]) -> io::Result<
     // SAFETY: the first `count` vectors each name memory that their `Part` borrows for this call:
     // a slice, or bytes inside a map that lives as long as the borrow. The kernel only reads.
     let put = unsafe { libc::writev(to.as_raw_fd(), vectors.as_ptr(), count) };
+    usize::try_from(put).map_err(|_| io::Error::last_os_error())
+}
+
+/// Writes parts in one call, as a segment of their own: what is written later is never put into the
+/// same one (`MSG_EOR`). The kernel takes them whole or, where it has no room, not at all.
+pub(super) fn write_apart(to: BorrowedFd<'_>, parts: &[Part<'_>]) -> io::Result<usize> {
+    let mut vectors =
+        [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; limits::WRITE_PARTS_MAX];
+    for (vector, part) in vectors.iter_mut().zip(parts) {
+        *vector = part.vector();
+    }
+    // SAFETY: a msghdr of zeros is a valid empty one; what is used is set below.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = vectors.as_mut_ptr();
+    message.msg_iovlen = parts.len().min(limits::WRITE_PARTS_MAX);
+    let flags = libc::MSG_EOR | libc::MSG_NOSIGNAL;
+    // SAFETY: the vectors outlive the call, and each names memory that its `Part` borrows for it.
+    // The kernel only reads.
+    let put = unsafe { libc::sendmsg(to.as_raw_fd(), &raw const message, flags) };
     usize::try_from(put).map_err(|_| io::Error::last_os_error())
 }
 

@@ -11,8 +11,11 @@ pub mod library;
 pub mod listener;
 pub mod log;
 pub mod notify;
+pub mod outlet;
+pub mod prompt;
 pub mod reactor;
 pub mod signals;
+pub mod songs;
 pub mod spooler;
 
 mod beneath;

@@ -105,6 +105,7 @@ pub struct Reactor {
     maps: Side<Rc<Map>>,
     faulted: Side<()>,
     library: Option<File>,
+    songs: Option<File>,
     spooler: Option<Spooler>,
     ready: VecDeque<Conn>,
     dirty: VecDeque<Conn>,
@@ -131,6 +132,7 @@ impl Reactor {
             maps: Side::default(),
             faulted: Side::default(),
             library: None,
+            songs: None,
             spooler: None,
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -198,6 +200,11 @@ impl Reactor {
     /// The directory that [`crate::base::port::Output::Open`] paths are below.
     pub fn set_library(&mut self, directory: Option<File>) {
         self.library = directory;
+    }
+
+    /// The directory that [`crate::base::port::Output::OpenSong`] paths are below.
+    pub fn set_songs(&mut self, directory: Option<File>) {
+        self.songs = directory;
     }
 
     /// The store that [`crate::base::port::Output::Store`] writes to.
@@ -375,7 +382,8 @@ impl Reactor {
         let Some(stream) = self.streams.get_mut(conn.0) else { return };
         let left = stream.queued();
         if let Some((blob, map)) = last.filter(|_| left == 0) {
-            let whole = self.library.as_ref().is_none_or(|d| map.is_whole(d.as_fd()));
+            let home = if map.is_song() { &self.songs } else { &self.library };
+            let whole = home.as_ref().is_none_or(|d| map.is_whole(d.as_fd()));
             if !whole {
                 return self.fault(conn, blob);
             }

@@ -17,7 +17,7 @@ use socket2::SockRef;
 
 use crate::base::limits;
 use crate::base::port::{Blob, End, Gone};
-use crate::io::blobs::{Map, Part, write_parts};
+use crate::io::blobs::{Map, Part, write_apart, write_parts};
 
 /// The kinds of socket that carry streams.
 #[derive(Debug)]
@@ -157,6 +157,8 @@ pub(super) struct Stream {
     pub(super) finished: bool,
     pub(super) listed: bool,
     pub(super) dirty: bool,
+    /// Each payload is a segment of its own.
+    pub(super) apart: bool,
     resets: bool,
     pub(super) end: Option<End>,
 }
@@ -178,6 +180,7 @@ impl Stream {
             finished: false,
             listed: false,
             dirty: false,
+            apart: false,
             resets: false,
             end: None,
         }
@@ -275,7 +278,12 @@ impl Stream {
         for (part, chunk) in parts.iter_mut().zip(&self.queue) {
             *part = chunk.part();
         }
-        write_parts(self.socket.as_fd(), &parts[..count])
+        // A machine that wants its payloads apart queues one at a time: this is all of one.
+        if self.apart {
+            write_apart(self.socket.as_fd(), &parts[..count])
+        } else {
+            write_parts(self.socket.as_fd(), &parts[..count])
+        }
     }
 
     /// The blob of the first mapped chunk: the one whose pages are gone.
@@ -289,10 +297,12 @@ impl Stream {
 
     /// Blobs whose last queued byte the next [`Stream::flush`] may send.
     pub(super) fn mapped(&self) -> Option<(Blob, Rc<Map>)> {
-        match self.queue.back()? {
+        // A payload that stands apart may end in bytes of its own.
+        let looked_at = if self.apart { 2 } else { 1 };
+        self.queue.iter().rev().take(looked_at).find_map(|chunk| match chunk {
             Chunk::Mapped { map, blob, .. } => Some((*blob, Rc::clone(map))),
             Chunk::Own { .. } => None,
-        }
+        })
     }
 
     fn advance(&mut self, mut by: u64) {

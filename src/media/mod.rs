@@ -13,6 +13,7 @@ pub mod name;
 mod names;
 pub mod schedule;
 pub mod sniff;
+pub mod song;
 
 /// How long the blocks of a movie without an index last.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -73,6 +73,14 @@ pub(super) fn client(config: &Config, environment: &Environment) -> Option<tv::c
     Some(if config.mesh.is_some() { client.with_mesh() } else { client })
 }
 
+pub(super) fn jukebox(
+    config: &Config,
+    environment: &Environment,
+) -> Option<crate::jukebox::server::Server> {
+    let config = config.jukebox.as_ref()?;
+    Some(crate::jukebox::server::Server::new(config, &environment.songs))
+}
+
 pub(super) fn spool(config: &Config, environment: &Environment) -> Option<Spool> {
     let store = config.store.as_ref()?;
     let channel = match (&config.source, &config.mesh) {

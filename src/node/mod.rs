@@ -5,6 +5,7 @@
 //! passed on (a block that the source brings goes to the window, and from there to every sink) and
 //! worded for the log (`observe`). A role is only which machines exist.
 
+mod jukebox;
 mod make;
 mod observe;
 mod reload;
@@ -31,6 +32,7 @@ use crate::channel::{Block, playout::State};
 use crate::config::Config;
 use crate::media::catalog::Catalog;
 use crate::media::sniff::{Container, sniff};
+use crate::media::song::Song;
 use crate::node::trees::Trees;
 use crate::{control, http, tv};
 
@@ -49,6 +51,8 @@ pub struct Environment {
     pub roots: Vec<SocketAddr>,
     /// Files that the store holds already: name and bytes.
     pub stored: Vec<(String, u64)>,
+    /// The songs of the jukebox.
+    pub songs: Vec<Song>,
 }
 
 /// One channel of this node.
@@ -76,6 +80,7 @@ pub struct Node {
     http: Option<http::server::Server>,
     control: Option<control::server::Server>,
     trees: Option<Trees>,
+    jukebox: Option<crate::jukebox::server::Server>,
     started: Now,
     turns: u64,
     reloads: u64,
@@ -108,6 +113,7 @@ impl Node {
         let http = config.http.as_ref();
         let http = http.map(|h| http::server::Server::new(h.connections_max, h.per_address_max));
         let control = config.control.as_ref().map(|_| control::server::Server::new());
+        let jukebox = make::jukebox(&config, &environment);
         let channels = make::channels(&config, catalog, now);
         let client = make::client(&config, &environment);
         let spool = make::spool(&config, &environment);
@@ -122,6 +128,7 @@ impl Node {
             http,
             control,
             trees: None,
+            jukebox,
             started: now,
             turns: 0,
             reloads: 0,
@@ -231,6 +238,7 @@ impl Node {
             Service::Http => self.http.iter_mut().for_each(|http| http.incoming(cx, peer)),
             Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.incoming(cx, peer)),
+            Service::Jukebox => self.jukebox.iter_mut().for_each(|j| j.incoming(cx, peer)),
             Service::TvCallback | Service::TvCommand => {}
         }
     }
@@ -266,6 +274,7 @@ impl Node {
             Some(Service::TvCommand) => {
                 self.client.iter_mut().for_each(|c| c.data(cx, conn, bytes));
             }
+            Some(Service::Jukebox) => self.jukebox.iter_mut().for_each(|j| j.data(cx, conn, bytes)),
             // Nobody has anything to say on the others.
             _ => {}
         }
@@ -284,6 +293,7 @@ impl Node {
             Some(Service::Http) => self.http.iter_mut().for_each(|h| h.ended(cx, conn)),
             Some(Service::Control) => self.control.iter_mut().for_each(|c| c.ended(cx, conn)),
             Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.ended(cx, conn)),
+            Some(Service::Jukebox) => self.jukebox.iter_mut().for_each(|j| j.ended(cx, conn)),
             None => {}
         }
     }
@@ -300,6 +310,7 @@ impl Node {
                 self.control.iter_mut().for_each(|c| c.sent(cx, conn, left));
             }
             Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.sent(cx, conn, bytes)),
+            Some(Service::Jukebox) => self.jukebox.iter_mut().for_each(|j| j.sent(cx, conn, left)),
             _ => {}
         }
     }
@@ -320,6 +331,7 @@ impl Node {
             Service::Http => self.http.iter_mut().for_each(|http| http.closed(conn)),
             Service::Control => self.control.iter_mut().for_each(|c| c.closed(conn)),
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.closed(cx, conn, why)),
+            Service::Jukebox => self.jukebox.iter_mut().for_each(|j| j.closed(cx, conn, why)),
         }
     }
 
@@ -328,7 +340,8 @@ impl Node {
         let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
         let _taken = playouts.any(|p| p.opened(cx, blob, facts))
             || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts))
-            || self.trees.as_mut().is_some_and(|t| t.opened(cx, blob, facts));
+            || self.trees.as_mut().is_some_and(|t| t.opened(cx, blob, facts))
+            || self.song_opened(blob, facts);
     }
 
     fn unreadable(&mut self, blob: Blob, why: &str) {
@@ -336,10 +349,14 @@ impl Node {
         let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
         let _taken = playouts.any(|p| p.unreadable(cx, blob, why))
             || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why))
-            || self.trees.as_mut().is_some_and(|t| t.unreadable(cx, blob));
+            || self.trees.as_mut().is_some_and(|t| t.unreadable(cx, blob))
+            || self.song_unreadable(blob, why);
     }
 
     fn faulted(&mut self, blob: Blob) {
+        if self.song_faulted(blob) {
+            return;
+        }
         for (number, channel) in self.channels.iter_mut().enumerate() {
             let Some(block) = channel.window.remove(&mut self.cx, blob) else { continue };
             self.lines.push_back(observe::faulted(number, &block));
@@ -360,6 +377,7 @@ impl Node {
             said |= self.settle_tv();
             said |= self.settle_client();
             said |= self.settle_trees();
+            said |= self.settle_jukebox();
             said |= self.answer();
             if !said {
                 break;
@@ -511,6 +529,7 @@ impl Node {
         self.client.iter_mut().for_each(|c| c.leave(cx));
         self.http.iter_mut().for_each(|http| http.drain(cx));
         self.control.iter_mut().for_each(|c| c.drain(cx));
+        self.jukebox.iter_mut().for_each(|jukebox| jukebox.drain(cx));
         self.leave_trees();
     }
 
@@ -549,6 +568,7 @@ impl Node {
         self.http.iter().for_each(|http| http.check_invariants(&self.cx));
         self.control.iter().for_each(|control| control.check_invariants(&self.cx));
         self.trees.iter().for_each(|trees| trees.check_invariants(&self.cx));
+        self.jukebox.iter().for_each(|jukebox| jukebox.check_invariants(&self.cx));
         self.check_owners();
         true
     }
@@ -568,7 +588,8 @@ impl Node {
         let blobs = self.channels.iter().map(|c| c.window.iter().count()).sum::<usize>()
             + playouts().map(Playout::blobs).sum::<usize>()
             + client.map(tv::client::Client::blobs).sum::<usize>()
-            + self.trees.iter().map(Trees::blobs).sum::<usize>();
+            + self.trees.iter().map(Trees::blobs).sum::<usize>()
+            + self.jukebox.iter().map(crate::jukebox::server::Server::blobs).sum::<usize>();
         assert_eq!(self.cx.blobs.len(), blobs, "each blob has an owner");
     }
 }

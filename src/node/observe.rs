@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::base::port::{Gone, Level, StoreError};
 use crate::base::text::escaped;
 use crate::channel::{Block, playout, spool};
+use crate::jukebox;
 use crate::mesh;
 use crate::tv::{client, server};
 
@@ -201,6 +202,43 @@ fn mesh_words(event: &mesh::Event) -> Line {
         }
         E::Departed { node } => (Level::Info, format!("{node} is gone")),
         E::Left => (Level::Info, "left".into()),
+    }
+}
+
+/// What happened at the jukebox.
+pub(super) fn jukebox(event: &jukebox::server::Event) -> Line {
+    use jukebox::server::Event as E;
+    let who = |address: &Option<std::net::SocketAddr>| {
+        address.map_or_else(|| "somebody".into(), |address| address.to_string())
+    };
+    match event {
+        E::LeftOut { songs } => (
+            Level::Warn,
+            format!("jukebox: the last {songs} songs are left out: a list holds 64 KiB of titles"),
+        ),
+        E::Plays { address, sid, file } => {
+            (Level::Info, format!("jukebox: {} hears song {sid}, {}", who(address), shown(file)))
+        }
+        E::Unreadable { file, why } => {
+            (Level::Warn, format!("jukebox: {} cannot be played ({why})", shown(file)))
+        }
+        E::Broke { file } => (
+            Level::Warn,
+            format!("jukebox: {} shrank or broke; who heard it is cut off", shown(file)),
+        ),
+        E::Stalled { address } => {
+            (Level::Info, format!("jukebox: {} took nothing for too long; closed", who(address)))
+        }
+        E::Endless { address } => {
+            (Level::Info, format!("jukebox: {} sent bytes without an end; closed", who(address)))
+        }
+        E::Unknown { address, bytes } => (
+            Level::Debug,
+            format!("jukebox: {} sent \"{}\", no request", who(address), escaped(bytes)),
+        ),
+        E::Full { address } => {
+            (Level::Debug, format!("jukebox: {} not let in: full, or stopping", who(address)))
+        }
     }
 }
 

@@ -36,6 +36,7 @@ impl Node {
         self.take_back();
         self.reload_http();
         self.reload_control();
+        self.reload_jukebox();
         if let (Some(client), Some(receive)) = (&mut self.client, &self.config.receive) {
             client.set_period(receive.period);
         }
@@ -160,7 +161,7 @@ impl Node {
     }
 
     /// Ends every connection of services that are switched off.
-    fn hang_up(&mut self, services: &[Service]) {
+    pub(super) fn hang_up(&mut self, services: &[Service]) {
         let theirs = self.cx.peers.iter().filter(|(_, peer)| services.contains(&peer.service));
         let conns: Vec<_> = theirs.map(|(key, _)| Conn(key)).collect();
         for conn in conns {

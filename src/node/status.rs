@@ -34,6 +34,7 @@ pub(super) fn of(node: &Node) -> Status {
         receive: node.client.as_ref().map(receive),
         store: node.spool.as_ref().map(|spool| store(node, spool)),
         mesh: parts(node).map(|part| mesh(node, &part)).collect(),
+        jukebox: node.jukebox.as_ref().map(crate::jukebox::server::Server::stats),
         http: node.http.as_ref().map_or_else(HttpStatus::default, http::server::Server::stats),
         log_lines_dropped: node.log_dropped,
     }

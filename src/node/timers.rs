@@ -52,6 +52,7 @@ impl Node {
                 self.control.iter_mut().for_each(|c| c.timeout(cx, conn, why));
             }
             (Service::Mesh, _) => self.trees.iter_mut().for_each(|t| t.timeout(cx, conn)),
+            (Service::Jukebox, _) => self.jukebox.iter_mut().for_each(|j| j.timeout(cx, conn, why)),
         }
     }
 }

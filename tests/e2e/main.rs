@@ -38,6 +38,10 @@ mod descriptors;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod jukebox;
+#[cfg(test)]
+mod jukebox_client;
+#[cfg(test)]
 mod mesh;
 #[cfg(test)]
 mod originals;

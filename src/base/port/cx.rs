@@ -146,6 +146,13 @@ impl Cx {
         Some(blob)
     }
 
+    /// Maps a file of the directory of songs.
+    pub fn open_song(&mut self, path: Rc<str>) -> Option<Blob> {
+        let blob = self.blobs.insert(()).map(Blob)?;
+        self.out.push_back(Output::OpenSong { blob, path });
+        Some(blob)
+    }
+
     /// Makes a blob to receive into.
     pub fn create(&mut self, max: u64) -> Option<Blob> {
         let blob = self.blobs.insert(()).map(Blob)?;

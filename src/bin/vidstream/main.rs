@@ -1,4 +1,7 @@
-//! vidstream: the person's program. It asks a running node through its control socket.
+//! vidstream: the person's program. It asks a running node through its control socket, and is a
+//! client of its services.
+
+mod jukebox;
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
@@ -14,10 +17,9 @@ use vidstreamd::io::ctl;
 
 const HELP: &str = "\
 Usage: vidstream ctl [--socket PATH] COMMAND
+       vidstream jukebox [--player COMMAND | --output FILE] [--as-listed] HOST[:PORT] [COMMAND]
 
-Asks a running vidstreamd on this machine.
-
-Commands:
+ctl asks a running vidstreamd on this machine. Its commands:
   status         the node in a few lines
   channels       what is on the air, who watches
   files          the blocks that wait to be shown, and those that are arriving
@@ -25,11 +27,18 @@ Commands:
   tree           on a root: everybody, each below its parent
   why NODE       on a root: why NODE (name or address) is where it is
 
+jukebox plays songs. Without a command it has a prompt: list, play N, stop, now, quit.
+  list           the songs and their numbers
+  play N         song N, to its end
+
 Flags:
   --socket PATH  the node's control socket; else the usual places are tried
   --stripe N     tree: of this stripe only; else all are merged
   --channel C    tree, why: of this channel; else of the first
   --json         the answer for programs
+  --player COMMAND  what plays a song from its standard input
+  --output FILE  put songs into this file instead, - is standard output
+  --as-listed    the server is no vidstreamd, but plays the number that it lists
   --version      print the version, and exit
   --help         print this text, and exit
 ";
@@ -40,6 +49,7 @@ const ERROR: &[u8] = b"error: ";
 /// What the command line asks for.
 enum Wish {
     Ask { socket: Option<PathBuf>, command: String },
+    Jukebox(jukebox::Asked),
     Print(String),
 }
 
@@ -47,6 +57,7 @@ fn main() -> ExitCode {
     let wish = wish(Parser::from_env());
     let result = match wish {
         Ok(Wish::Print(text)) => print(text.as_bytes()),
+        Ok(Wish::Jukebox(asked)) => jukebox::run(&asked),
         Ok(Wish::Ask { socket, command }) => ask(socket, &command),
         Err(why) => Err((exit::USAGE, format!("{why}\nTry 'vidstream --help'."))),
     };
@@ -74,6 +85,9 @@ fn wish(mut parser: Parser) -> Result<Wish, String> {
                 let value = parser.value().map_err(|e| e.to_string())?;
                 words.push(escaped(value.as_encoded_bytes()));
             }
+            Arg::Value(word) if words.is_empty() && word == "jukebox" => {
+                return jukebox::asked(&mut parser).map(Wish::Jukebox);
+            }
             Arg::Value(word) => words.push(escaped(word.as_encoded_bytes())),
             other => return Err(other.unexpected().to_string()),
         }
@@ -84,7 +98,7 @@ fn wish(mut parser: Parser) -> Result<Wish, String> {
         }
         Some((ctl, _)) if ctl == "ctl" => Err("ctl: expected a command behind it".into()),
         Some((word, _)) => Err(format!("{word}: unknown; did you mean \"ctl {word}\"?")),
-        None => Err("expected \"ctl\" and a command".into()),
+        None => Err("expected \"ctl\" and a command, or \"jukebox\" and a host".into()),
     }
 }
 

@@ -34,6 +34,8 @@ impl Reactor {
             Output::Close { conn, end } => self.close(conn, end),
             Output::SendTo { service, to, payload } => self.send_to(service, to, &payload),
             Output::Open { blob, path } => self.open(blob, &path),
+            Output::OpenSong { blob, path } => self.open_song(blob, &path),
+            Output::Apart { conn } => self.change(conn, |s| s.apart = true),
             Output::Create { blob, max } => self.create(blob, max),
             Output::Seal { blob, len } => self.seal(blob, len, now),
             Output::Hash { span } => self.hash(span),
@@ -145,6 +147,18 @@ impl Reactor {
         };
         let result = result.map(|(map, found)| {
             self.maps.insert(blob.0, Rc::new(map));
+            found
+        });
+        self.opened(blob, result);
+    }
+
+    fn open_song(&mut self, blob: Blob, path: &str) {
+        let result = match &self.songs {
+            Some(directory) => Map::open(directory.as_fd(), path),
+            None => Err(io::Error::other("there is no directory of songs")),
+        };
+        let result = result.map(|(map, found)| {
+            self.maps.insert(blob.0, Rc::new(map.of_songs()));
             found
         });
         self.opened(blob, result);
