@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -35,6 +36,8 @@ pub struct Prompt {
     printer: Option<Printer>,
     /// What the terminal was before.
     terminal: Option<Termios>,
+    /// The thread may be gone before its last wake-up is seen, which would go with its waker.
+    _waker: Arc<Waker>,
 }
 
 impl core::fmt::Debug for Prompt {
@@ -50,12 +53,12 @@ impl Prompt {
     /// # Errors
     /// The system's, when there is no waker or no thread.
     pub fn start(registry: &Registry, token: Token, name: &'static str) -> io::Result<Self> {
-        let waker = Waker::new(registry, token)?;
+        let waker = Arc::new(Waker::new(registry, token)?);
         let (sender, said) = sync_channel(AHEAD);
-        let tell = Tell { sender, waker };
+        let tell = Tell { sender, waker: Arc::clone(&waker) };
         if !io::stdin().is_terminal() {
             thread::Builder::new().spawn(move || plain(&tell))?;
-            return Ok(Self { said, printer: None, terminal: None });
+            return Ok(Self { said, printer: None, terminal: None, _waker: waker });
         }
         let terminal = tcgetattr(io::stdin()).ok();
         let config = Config::builder().behavior(Behavior::PreferTerm).auto_add_history(true);
@@ -72,7 +75,7 @@ impl Prompt {
         });
         let prompt = format!("{name}> ");
         thread::Builder::new().spawn(move || edited(editor, &prompt, history.as_deref(), &tell))?;
-        Ok(Self { said, printer, terminal })
+        Ok(Self { said, printer, terminal, _waker: waker })
     }
 
     /// The next line, if there is one.
@@ -102,7 +105,7 @@ impl Drop for Prompt {
 
 struct Tell {
     sender: SyncSender<Said>,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 impl Tell {

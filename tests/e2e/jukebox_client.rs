@@ -203,3 +203,16 @@ fn a_person_has_a_prompt_with_history() {
     assert!(shown.contains("jukebox> ") && shown.contains("playing song 0"), "{shown}");
     assert!(history().contains("play 0\nstop"), "{}", history());
 }
+
+#[test]
+fn a_script_that_says_no_more_comes_to_its_end() {
+    let jukebox = Jukebox::new(&[("a.wav", &wav("a", 60_000))], "");
+    let home = jukebox.lab.path("state");
+    for _ in 0..10 {
+        let mut lines = Lines::start(vidstream(&home, jukebox.address, &["--output", "/dev/null"]));
+        lines.say("list");
+        lines.say("stop");
+        let output = lines.end();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), "   0  a.wav\n"));
+    }
+}
