@@ -91,6 +91,7 @@ pub mod config;
 pub mod control;
 #[cfg(feature = "daemon")]
 pub mod daemon;
+pub mod events;
 #[cfg(feature = "daemon")]
 pub mod flags;
 pub mod http;

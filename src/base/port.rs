@@ -96,6 +96,10 @@ pub enum Service {
     Control,
     /// mesh: a link between two nodes.
     Mesh,
+    /// events: the UDP socket of the ticker.
+    Events,
+    /// events: somebody who writes lines connects here.
+    EventLines,
 }
 
 impl Service {
@@ -110,6 +114,8 @@ impl Service {
             Self::Http => "http",
             Self::Control => "control",
             Self::Mesh => "mesh",
+            Self::Events => "events",
+            Self::EventLines => "events-lines",
         }
     }
 }
@@ -238,6 +244,13 @@ pub enum Input<'a> {
         /// Its bytes.
         bytes: &'a [u8],
     },
+    /// Bytes of the source of lines, in order.
+    Lines {
+        /// The bytes; lines may be cut anywhere.
+        bytes: &'a [u8],
+    },
+    /// The source of lines has ended; what it brings after this is a new one.
+    LinesEnded,
     /// An [`Output::Open`] or [`Output::Seal`] went well.
     Opened {
         /// Which.
@@ -334,6 +347,21 @@ pub enum Output {
         to: SocketAddr,
         /// What.
         payload: Payload,
+    },
+    /// Send one datagram to each of many, as soon as the kernel takes them, in order with other
+    /// such rounds. The same bytes for all: nothing is copied for each.
+    SendAll {
+        /// From which socket.
+        service: Service,
+        /// Where to.
+        to: Rc<[SocketAddr]>,
+        /// What.
+        bytes: Rc<[u8]>,
+    },
+    /// Stop reading the source of lines (`true`) or go on. It begins stopped.
+    HoldLines {
+        /// Whether to stop.
+        on: bool,
     },
     /// Map a file of the library, read-only.
     Open {
@@ -464,6 +492,10 @@ pub enum Why {
     MeshJoin,
     /// mesh: a block that has arrived goes on the air.
     MeshAir,
+    /// events: the next event is due.
+    EventsTick,
+    /// events: somebody who writes lines has been silent.
+    EventsFeeder,
     /// A connection told to close has not.
     ClosePatience,
     /// A graceful stop has taken long enough.

@@ -2,6 +2,7 @@
 //! then the tables against the role and against each other. Faults are noted and the check goes on,
 //! so that one run names them all; a value that is missing here has been reported.
 
+mod events;
 mod mesh;
 
 use core::time::Duration;
@@ -93,6 +94,12 @@ const USES: &[Use] = &[
         because: mesh::WHO_DIALS_BACK,
     },
     Use {
+        name: "events",
+        roles: &[Role::Server],
+        needed: false,
+        because: "the ticker stands beside the channels of a server",
+    },
+    Use {
         name: "store",
         roles: &[Role::Client],
         needed: false,
@@ -140,6 +147,7 @@ impl Check<'_, '_> {
         let mesh = raw.mesh.as_ref().map(|t| self.mesh(t, role));
         let store = raw.store.as_ref().map(|t| self.store(t));
         let http = raw.http.as_ref().map(|t| self.http(t));
+        let events = raw.events.as_ref().map(|t| self.events(t));
         let control = raw.control.as_ref().map(|t| self.control(t, role));
         Some(Config {
             role,
@@ -152,6 +160,7 @@ impl Check<'_, '_> {
             mesh: all_good(mesh)?,
             store: all_good(store)?,
             http: all_good(http)?,
+            events: all_good(events)?,
             control: all_good(control)?,
             origin: Origin {
                 file: self.report.file().to_owned(),
@@ -251,6 +260,7 @@ fn place_of(raw: &Raw, name: &str) -> Option<usize> {
         "tv" => raw.tv.as_ref().map(|t| t.at),
         "receive" => raw.receive.as_ref().map(|t| t.at),
         "store" => raw.store.as_ref().map(|t| t.at),
+        "events" => raw.events.as_ref().map(|t| t.at),
         _ => None,
     }
 }

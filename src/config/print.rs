@@ -6,7 +6,10 @@ use toml::value::Datetime;
 
 use crate::config::keys::{Key, header, named};
 use crate::config::value::{moment_text, word_of};
-use crate::config::{Allow, Channel, Config, Http, Library, Log, Mesh, Receive, Source, Store, Tv};
+use crate::config::{
+    Allow, Channel, Config, EventSource, Events, Http, Library, Log, Mesh, Receive, Source, Store,
+    Tv,
+};
 
 /// The whole configuration as TOML.
 #[must_use]
@@ -43,6 +46,7 @@ pub(super) fn tables(config: &Config) -> Vec<Rows> {
     tables.extend(config.mesh.as_ref().map(mesh));
     tables.extend(config.store.as_ref().map(store));
     tables.extend(config.http.as_ref().map(http));
+    tables.extend(config.events.as_ref().map(events));
     let control = config.control.as_ref();
     tables.extend(control.map(|c| Rows::of("control").with("socket", path(&c.socket))));
     tables
@@ -147,6 +151,24 @@ fn http(http: &Http) -> Rows {
         .with("listen", http.listen.to_string())
         .with("connections_max", count(http.connections_max))
         .with("per_address_max", count(http.per_address_max))
+}
+
+fn events(events: &Events) -> Rows {
+    let source = match &events.source {
+        EventSource::Game => "game".to_owned(),
+        EventSource::Lines(file) => format!("lines:{}", path(file)),
+        EventSource::Socket(file) => format!("socket:{}", path(file)),
+    };
+    Rows::of("events")
+        .with("listen", events.listen.to_string())
+        .with("interval", span(events.interval))
+        .with("source", source)
+        .maybe("teams", events.teams.as_deref().map(path))
+        .maybe("seed", events.seed.map(|seed| i64::try_from(seed).unwrap_or(i64::MAX)))
+        .with("members_max", count(events.members_max))
+        .with("per_address_max", count(events.per_address_max))
+        .with("expire", span(events.expire))
+        .with("prove", events.prove)
 }
 
 fn path(path: &std::path::Path) -> String {

@@ -7,9 +7,10 @@ use crate::daemon::setup::{self, Listening};
 use crate::daemon::{Daemon, Failure};
 use crate::io::descriptors;
 use crate::io::library::{Scan, Survey};
+use crate::io::lines::Lines;
 use crate::io::listener::Place;
 use crate::media::catalog::Catalog;
-use crate::node::Environment;
+use crate::node::{Environment, Teams};
 
 /// All that a new configuration needs, opened before anything is changed.
 struct Prepared {
@@ -19,6 +20,10 @@ struct Prepared {
     library: Option<std::fs::File>,
     store: Option<setup::Store>,
     opened: Listening,
+    teams: Option<Teams>,
+    /// Whether there is another source of lines, or none any more, and which.
+    lines_moved: bool,
+    lines: Option<Lines>,
 }
 
 impl Daemon {
@@ -45,8 +50,12 @@ impl Daemon {
         let directory = |c: &Config| c.store.as_ref().map(|s| s.directory.clone());
         let moved = directory(&config) != directory(&self.config);
         let store = if moved { setup::store(&config)? } else { None };
+        let teams = setup::teams(&config)?;
+        let source = |c: &Config| c.events.as_ref().map(|e| e.source.clone());
+        let lines_moved = source(&config) != source(&self.config);
+        let lines = if lines_moved { setup::lines(&config)? } else { None };
         let opened = self.open_new(&config)?;
-        Ok(Prepared { config, plan, scan, library, store, opened })
+        Ok(Prepared { config, plan, scan, library, store, opened, teams, lines_moved, lines })
     }
 
     /// Opens what is not open yet; closes it again when one of them cannot be had.
@@ -75,7 +84,8 @@ impl Daemon {
 
     /// Applies what was prepared. Nothing here can fail.
     fn change(&mut self, prepared: Prepared) {
-        let Prepared { config, plan, scan, library, store, opened } = prepared;
+        let Prepared { config, plan, scan, library, store, opened, .. } = prepared;
+        let Prepared { teams, lines_moved, lines, .. } = prepared;
         for line in plan.to_string().lines() {
             self.say(Level::Info, line);
         }
@@ -87,6 +97,9 @@ impl Daemon {
         if directory_changed {
             self.reactor.set_spooler(spooler);
         }
+        if lines_moved && let Err(error) = self.reactor.set_lines(lines) {
+            self.say(Level::Error, &format!("reload: [events] source: {error}"));
+        }
         let source = self.node.source_address();
         let environment = Environment {
             attached: descriptors::attached(),
@@ -94,6 +107,8 @@ impl Daemon {
             mesh: setup::mesh_address(&self.listening),
             roots: self.node.roots().to_vec(),
             stored: stored.unwrap_or_default(),
+            teams,
+            lines_live: self.reactor.is_live(),
         };
         let empty = Catalog::default();
         let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);

@@ -1,4 +1,4 @@
-//! Files that the daemon itself opens: the configuration and the library's directory. Blocks are
+//! Files that the programs themselves open: the configuration and the library's directory. Blocks are
 //! opened in `blobs`, the store in `spooler`.
 
 use std::fs::File;
@@ -11,4 +11,12 @@ use std::path::Path;
 /// The system's.
 pub fn open(path: &Path) -> io::Result<File> {
     File::open(path)
+}
+
+/// Makes a file to write, in place of one that is there.
+///
+/// # Errors
+/// The system's.
+pub fn create(path: &Path) -> io::Result<File> {
+    File::create(path)
 }

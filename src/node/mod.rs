@@ -5,6 +5,7 @@
 //! passed on (a block that the source brings goes to the window, and from there to every sink) and
 //! worded for the log (`observe`). A role is only which machines exist.
 
+mod events;
 mod make;
 mod observe;
 mod reload;
@@ -34,6 +35,8 @@ use crate::media::sniff::{Container, sniff};
 use crate::node::trees::Trees;
 use crate::{control, http, tv};
 
+pub use crate::events::teams::{Teams, TeamsError};
+
 /// What a node is told of its surroundings at the start and at a reload.
 #[derive(Clone, Default, Debug)]
 pub struct Environment {
@@ -47,6 +50,10 @@ pub struct Environment {
     pub roots: Vec<SocketAddr>,
     /// Files that the store holds already: name and bytes.
     pub stored: Vec<(String, u64)>,
+    /// The teams of the simulated matches; those that are built in when none.
+    pub teams: Option<Teams>,
+    /// Whether the source of lines is written while it is read: a FIFO, no file.
+    pub lines_live: bool,
 }
 
 /// One channel of this node.
@@ -74,6 +81,7 @@ pub struct Node {
     http: Option<http::server::Server>,
     control: Option<control::server::Server>,
     trees: Option<Trees>,
+    events: Option<crate::events::server::Server>,
     started: Now,
     turns: u64,
     reloads: u64,
@@ -107,6 +115,7 @@ impl Node {
         let channels = make::channels(&config, catalog, now);
         let client = make::client(&config, &environment);
         let spool = make::spool(&config, &environment);
+        let events = events::make(&config, &environment, seed);
         Self {
             cx: Cx::new(now, seed),
             config,
@@ -118,6 +127,7 @@ impl Node {
             http,
             control,
             trees: None,
+            events,
             started: now,
             turns: 0,
             reloads: 0,
@@ -141,6 +151,7 @@ impl Node {
         if let Some(client) = &mut self.client {
             client.start(&mut self.cx);
         }
+        self.events.iter_mut().for_each(|e| e.start(&mut self.cx));
         self.settle();
     }
 
@@ -156,8 +167,9 @@ impl Node {
             Input::Sent { conn, bytes, left } => self.sent(conn, bytes, left),
             Input::Closed { conn, why } => self.closed(conn, why),
             Input::Hashed { span, hash } => self.mesh_hashed(span, hash),
-            // No service of this configuration has a UDP socket yet.
-            Input::Datagram { .. } => {}
+            Input::Datagram { service, from, bytes } => self.datagram(service, from, bytes),
+            Input::Lines { bytes } => self.event_lines(bytes),
+            Input::LinesEnded => self.event_lines_ended(),
             Input::Opened { blob, facts } => self.opened(blob, facts),
             Input::Unreadable { blob, why } => self.unreadable(blob, why),
             Input::Faulted { blob } => self.faulted(blob),
@@ -223,7 +235,8 @@ impl Node {
             Service::Http => self.http.iter_mut().for_each(|http| http.incoming(cx, peer)),
             Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
             Service::Mesh => self.mesh_incoming(peer),
-            Service::TvCallback | Service::TvCommand => {}
+            Service::EventLines => self.events.iter_mut().for_each(|e| e.incoming(cx)),
+            Service::TvCallback | Service::TvCommand | Service::Events => {}
         }
     }
 
@@ -254,6 +267,9 @@ impl Node {
                 self.control.iter_mut().for_each(|c| c.data(cx, conn, bytes));
             }
             Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.mesh.data(cx, conn, bytes)),
+            Some(Service::EventLines) => {
+                self.events.iter_mut().for_each(|e| e.data(cx, conn, bytes));
+            }
             // Nobody has anything to say on the others.
             _ => {}
         }
@@ -272,7 +288,10 @@ impl Node {
             Some(Service::Http) => self.http.iter_mut().for_each(|h| h.ended(cx, conn)),
             Some(Service::Control) => self.control.iter_mut().for_each(|c| c.ended(cx, conn)),
             Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.mesh.ended(cx, conn)),
-            None => {}
+            Some(Service::EventLines) => {
+                self.events.iter_mut().for_each(|e| e.ended(cx, conn));
+            }
+            Some(Service::Events) | None => {}
         }
     }
 
@@ -308,6 +327,8 @@ impl Node {
             Service::Http => self.http.iter_mut().for_each(|http| http.closed(conn)),
             Service::Control => self.control.iter_mut().for_each(|c| c.closed(conn)),
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.mesh.closed(cx, conn, why)),
+            Service::EventLines => self.events.iter_mut().for_each(|e| e.closed(cx, conn)),
+            Service::Events => {}
         }
     }
 
@@ -347,6 +368,7 @@ impl Node {
             said |= self.settle_tv();
             said |= self.settle_client();
             said |= self.settle_trees();
+            said |= self.settle_events();
             said |= self.answer();
             if !said {
                 break;
@@ -493,6 +515,7 @@ impl Node {
         self.client.iter_mut().for_each(|c| c.leave(cx));
         self.http.iter_mut().for_each(|http| http.drain(cx));
         self.control.iter_mut().for_each(|c| c.drain(cx));
+        self.events.iter_mut().for_each(|e| e.drain(cx));
         self.leave_trees();
     }
 
@@ -531,6 +554,7 @@ impl Node {
         self.http.iter().for_each(|http| http.check_invariants(&self.cx));
         self.control.iter().for_each(|control| control.check_invariants(&self.cx));
         self.trees.iter().for_each(|trees| trees.mesh.check_invariants(&self.cx));
+        self.events.iter().for_each(|events| events.check_invariants(&self.cx));
         self.check_owners();
         true
     }
@@ -545,7 +569,8 @@ impl Node {
             + tv.map(tv::server::Server::timers).sum::<usize>()
             + playouts().map(Playout::timers).sum::<usize>()
             + client.clone().map(tv::client::Client::timers).sum::<usize>()
-            + self.trees.iter().map(Trees::timers).sum::<usize>();
+            + self.trees.iter().map(Trees::timers).sum::<usize>()
+            + self.events.iter().map(crate::events::server::Server::timers).sum::<usize>();
         assert_eq!(self.cx.wheel.len(), timers, "each timer has an owner");
         let blobs = self.channels.iter().map(|c| c.window.iter().count()).sum::<usize>()
             + playouts().map(Playout::blobs).sum::<usize>()

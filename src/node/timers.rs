@@ -28,6 +28,10 @@ impl Node {
                 let cx = &mut self.cx;
                 self.trees.iter_mut().for_each(|t| t.mesh.timer(cx, why));
             }
+            Why::EventsTick => {
+                let cx = &mut self.cx;
+                self.events.iter_mut().for_each(|e| e.tick(cx));
+            }
             Why::DrainLimit => self.finish(),
             _ => self.conn_timeout(Conn(Key::from_bits(what)), why),
         }
@@ -51,6 +55,10 @@ impl Node {
             (Service::Control, _) => {
                 self.control.iter_mut().for_each(|c| c.timeout(cx, conn, why));
             }
+            (Service::EventLines, _) => {
+                self.events.iter_mut().for_each(|e| e.timeout(cx, conn));
+            }
+            (Service::Events, _) => {}
             (Service::Mesh, _) => self.trees.iter_mut().for_each(|t| t.mesh.timeout(cx, conn)),
         }
     }

@@ -36,6 +36,8 @@ mod control;
 #[cfg(test)]
 mod descriptors;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod mesh;

@@ -47,7 +47,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "programs",
         holds: &["bin"],
-        uses: &["base", "wire", "media", "config", "node", "io", "daemon"],
+        uses: &["base", "wire", "media", "config", "machines", "node", "io", "daemon"],
     },
     Layer {
         name: "simulation",
@@ -356,7 +356,8 @@ mod tests {
         assert!(!broken("src/main.rs", "vidstreamd::daemon::run()"));
         assert!(broken("src/main.rs", "use vidstreamd::tv::server;"));
         assert!(!broken("src/bin/vidstream.rs", "use vidstreamd::{control::wire, flags};"));
-        assert!(broken("src/bin/vidstream.rs", "use vidstreamd::{control::server, flags};"));
+        assert!(!broken("src/bin/vidstream.rs", "use vidstreamd::{control::server, flags};"));
+        assert!(broken("src/bin/vidstream.rs", "use vidstreamd::{channel::window, flags};"));
         assert!(!broken("tests/sim/main.rs", "use vidstreamd::tv::server;"));
         assert!(broken("tests/sim/net.rs", "use vidstreamd::io::stream;"));
         assert!(broken("tests/sim/main.rs", "let x = vidstreamd::daemon::run();"));

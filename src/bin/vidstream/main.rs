@@ -1,4 +1,8 @@
-//! vidstream: the person's program. It asks a running node through its control socket.
+//! vidstream: the person's program. It asks a running node through its control socket, and listens
+//! to what servers send to people. Each word of the command line has a file of its own; `ctl` is
+//! here.
+
+mod events;
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
@@ -14,14 +18,21 @@ use vidstreamd::io::ctl;
 
 const HELP: &str = "\
 Usage: vidstream ctl [--socket PATH] COMMAND
+       vidstream events HOST[:PORT] [--table] [--json] [--stats-file FILE]
 
-Asks a running vidstreamd on this machine.
+ctl asks a running vidstreamd on this machine.
 
 Commands:
   status         the node in a few lines (status json: all of it)
   channels       what is on the air, who watches
   files          the blocks waiting in a client's store
   connections    who sends to this node and who receives from it
+
+events shows the live ticker of a server until it ends or Ctrl+C, then what was lost.
+  --table            one event a line
+  --json             show no events, and the figures at the end as JSON
+  --stats-file FILE  write the figures as the original client does
+  --from ADDRESS     the address of this machine to listen on
 
 Flags:
   --socket PATH  the node's control socket; else the usual places are tried
@@ -36,15 +47,24 @@ enum Wish {
 }
 
 fn main() -> ExitCode {
-    let wish = wish(Parser::from_env());
-    let result = match wish {
-        Ok(Wish::Print(text)) => print(text.as_bytes()),
-        Ok(Wish::Ask { socket, command }) => ask(socket, &command),
-        Err(why) => Err((exit::USAGE, format!("{why}\nTry 'vidstream --help'."))),
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let result = match words.split_first() {
+        Some((word, rest)) if word == "events" && !rest.iter().any(|w| w == "--help") => {
+            events::run(Parser::from_args(rest))
+        }
+        _ => rest(Parser::from_args(&words)),
     };
     let Err((code, why)) = result else { return ExitCode::SUCCESS };
     writeln!(io::stderr(), "vidstream: {why}").ok();
     ExitCode::from(code)
+}
+
+fn rest(parser: Parser) -> Outcome {
+    match wish(parser) {
+        Ok(Wish::Print(text)) => print(text.as_bytes()),
+        Ok(Wish::Ask { socket, command }) => ask(socket, &command),
+        Err(why) => Err((exit::USAGE, format!("{why}\nTry 'vidstream --help'."))),
+    }
 }
 
 fn wish(mut parser: Parser) -> Result<Wish, String> {

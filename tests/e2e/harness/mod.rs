@@ -8,6 +8,7 @@ pub(crate) mod original_client;
 pub(crate) mod original_server;
 pub(crate) mod pulse;
 pub(crate) mod setup;
+pub(crate) mod ticker;
 pub(crate) mod viewer;
 
 use std::process::{Command, Stdio};
