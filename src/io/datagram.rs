@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use mio::net::UdpSocket;
+use socket2::SockRef;
 
 use crate::base::limits;
 use crate::base::port::Service;
@@ -43,6 +44,8 @@ struct Round {
 impl Datagram {
     pub(super) fn open(service: Service, addr: SocketAddr) -> io::Result<Self> {
         let socket = UdpSocket::bind(addr)?;
+        // Everybody may register at once, as after a restart. The system may give less.
+        SockRef::from(&socket).set_recv_buffer_size(limits::DATAGRAM_RECEIVE_BYTES_MAX).ok();
         Ok(Self {
             socket,
             service,

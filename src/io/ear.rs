@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 
 use crate::base::time::Mono;
@@ -51,7 +52,10 @@ impl Ear {
         let mut socket = UdpSocket::bind(SocketAddr::new(from.unwrap_or(any), 0))?;
         // From here on the kernel passes over what others send.
         socket.connect(peer)?;
-        SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES).ok();
+        let more = setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES).is_ok();
+        if !more {
+            SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES).ok();
+        }
         let mut signals = Signals::new()?;
         let poll = Poll::new()?;
         poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;

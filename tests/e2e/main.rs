@@ -38,6 +38,8 @@ mod descriptors;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod events_loss;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod mesh;
