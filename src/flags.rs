@@ -65,7 +65,7 @@ pub const FLAGS: &[Flag] = &[
         long: "check",
         short: None,
         value: None,
-        help: "Check the configuration and the library, print what is found, and exit.",
+        help: "Check configuration and library, print what is found, and exit.",
     },
     Flag {
         long: "print-config",
