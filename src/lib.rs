@@ -65,7 +65,7 @@
 //! | base | ✓ | | | | | | | |
 //! | any `wire.rs` | ✓ | itself | | | | | | |
 //! | media, config | ✓ | | ✓ | config only | | | | |
-//! | machines (tv, mesh, http, control, events) | ✓ | own | ✓ | own section | own, `channel` | | | |
+//! | machines (tv, mesh, http, events, …) | ✓ | own | ✓ | own section | own, `channel` | | | |
 //! | node | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | | |
 //! | io | ✓ | | ✓ | ✓ | | | ✓ | |
 //! | daemon, flags | ✓ | | ✓ | ✓ | | ✓ | ✓ | ✓ |

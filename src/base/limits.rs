@@ -318,6 +318,8 @@ pub const TEAMS_ROOM_BYTES_MIN: usize = 640;
 pub const DATAGRAM_ROUNDS_MAX: usize = 16;
 /// Datagrams that one turn of the loop sends, so that nothing else waits for the rest.
 pub const DATAGRAM_BUDGET: usize = 256;
+/// Datagrams of one call to the system.
+pub const DATAGRAM_BATCH_MAX: usize = 64;
 /// Bytes that the kernel is asked to keep of what comes to one UDP socket.
 pub const DATAGRAM_RECEIVE_BYTES_MAX: usize = 4 << 20;
 /// Behind the highest number that came, how many are known to have come or not.

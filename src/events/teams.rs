@@ -49,7 +49,10 @@ pub enum TeamsError {
         what: String,
     },
     /// Too few or too many.
-    #[error("expected 2 to {max} teams, each begun with [[team]]; there are {0}", max = limits::TEAMS_MAX)]
+    #[error(
+        "expected 2 to {max} teams, each begun with [[team]]; there are {0}",
+        max = limits::TEAMS_MAX
+    )]
     Count(usize),
     /// Two teams of one name.
     #[error("two teams are called \"{0}\"; give each a name of its own")]

@@ -61,7 +61,10 @@ pub enum Bad {
 
 /// An event that does not fit a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Error, Debug)]
-#[error("as a datagram it has {0} bytes, and {max} are the most; shorten it", max = limits::EVENT_BYTES_MAX)]
+#[error(
+    "as a datagram it has {0} bytes, and {max} are the most; shorten it",
+    max = limits::EVENT_BYTES_MAX
+)]
 pub struct TooLarge(pub usize);
 
 impl Request {

@@ -3,15 +3,19 @@
 //! single one: whoever needs those repeats them. A round waits and goes on when there is room; only
 //! when rounds pile up is what remains of the oldest dropped, and said. Owned by the reactor.
 //!
-//! A round is a cursor over one list and one text, whoever many it goes to. One `sendto` for each:
-//! `benches/events` measures it against `sendmmsg` and connected sockets, which gain too little.
+//! A round is a cursor over one list and one text, however many it goes to. It is sent in batches
+//! by `sendmmsg`, which saves 4 to 8 % against one `sendto` each; connected sockets cost more, and
+//! segmentation is for one receiver (`benches/events`). What is left is the kernel's own work.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 
 use mio::net::UdpSocket;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
 use socket2::SockRef;
 
 use crate::base::limits;
@@ -28,6 +32,8 @@ pub(super) struct Datagram {
     pub(super) writable: bool,
     pub(super) dropped: u64,
     rounds: VecDeque<Round>,
+    /// Room for the heads of one batch; made with the first round.
+    heads: Option<MultiHeaders<SockaddrStorage>>,
     /// When it was last said what was dropped, and how much that was in all.
     said: Option<(Mono, u64)>,
 }
@@ -53,6 +59,7 @@ impl Datagram {
             writable: true,
             dropped: 0,
             rounds: VecDeque::new(),
+            heads: None,
             said: None,
         })
     }
@@ -97,24 +104,44 @@ impl Datagram {
 
     /// Sends at most so many datagrams of the rounds that wait.
     pub(super) fn flush(&mut self, most: usize) {
-        for _ in 0..most {
-            let Some(round) = self.rounds.front_mut().filter(|_| self.writable) else { break };
-            if let Some(to) = round.to.get(round.done) {
-                match self.socket.send_to(&round.bytes, *to) {
-                    Ok(_) => {}
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                        self.writable = false;
-                        break;
-                    }
-                    // This one cannot be reached; the others can.
-                    Err(_) => self.dropped += 1,
-                }
-                round.done += 1;
-            }
-            if round.done >= round.to.len() {
-                self.rounds.pop_front();
-            }
+        let mut tried = 0;
+        while tried < most && self.wants_flush() {
+            tried += self.send_batch(most - tried);
         }
+    }
+
+    /// Sends the next few of the first round; how many were tried.
+    fn send_batch(&mut self, most: usize) -> usize {
+        let Some(round) = self.rounds.front_mut() else { return 0 };
+        let rest = &round.to[round.done..];
+        let batch = &rest[..rest.len().min(most).min(limits::DATAGRAM_BATCH_MAX)];
+        let heads = self
+            .heads
+            .get_or_insert_with(|| MultiHeaders::preallocate(limits::DATAGRAM_BATCH_MAX, None));
+        let bytes = [IoSlice::new(&round.bytes)];
+        let addresses: [Option<SockaddrStorage>; limits::DATAGRAM_BATCH_MAX] =
+            std::array::from_fn(|i| batch.get(i).map(|to| SockaddrStorage::from(*to)));
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
+        let slices = batch.iter().map(|_| &bytes);
+        let sent = sendmmsg(fd, heads, slices, &addresses[..batch.len()], [], flags);
+        let tried = match sent.map(Iterator::count) {
+            Ok(count) => count,
+            Err(Errno::EAGAIN) => {
+                self.writable = false;
+                0
+            }
+            Err(Errno::EINTR) => 0,
+            // The first of them cannot be reached; the others can.
+            Err(_) => {
+                self.dropped += 1;
+                1
+            }
+        };
+        round.done += tried;
+        if round.done >= round.to.len() {
+            self.rounds.pop_front();
+        }
+        tried
     }
 
     /// What was dropped since it was last said, once a minute at most.

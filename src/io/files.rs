@@ -1,5 +1,5 @@
-//! Files that the programs themselves open: the configuration and the library's directory. Blocks are
-//! opened in `blobs`, the store in `spooler`.
+//! Files that the programs themselves open: the configuration, the library's directory, a file of
+//! figures. Blocks are opened in `blobs`, the store in `spooler`, a source of lines in `lines`.
 
 use std::fs::File;
 use std::io;
