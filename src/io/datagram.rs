@@ -4,8 +4,8 @@
 //! when rounds pile up is what remains of the oldest dropped, and said. Owned by the reactor.
 //!
 //! A round is a cursor over one list and one text, however many it goes to. It is sent in batches
-//! by `sendmmsg`, which saves 4 to 8 % against one `sendto` each; connected sockets cost more, and
-//! segmentation is for one receiver (`benches/events`). What is left is the kernel's own work.
+//! by `sendmmsg`, which saves a few in a hundred against one `sendto` each; connected sockets cost
+//! more, and segmentation is for one receiver (`benches/events`). The rest is the kernel's work.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
