@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::flags::{Options, exit};
 use crate::io::clock::Clock;
 use crate::io::library::{Finding, Survey};
+use crate::io::lines::Taken;
 use crate::io::log::Log;
 use crate::io::notify::Notify;
 use crate::io::reactor::{Reactor, Read};
@@ -106,11 +107,13 @@ struct Daemon {
     ping_at: Option<Mono>,
     buffer: Box<[u8]>,
     done: bool,
+    /// Until then the last datagrams may wait for the kernel.
+    over_by: Mono,
 }
 
 impl Daemon {
     fn serve(mut self) -> u8 {
-        while !self.done {
+        while !self.is_over() {
             if let Err(error) = self.turn() {
                 self.say(Level::Error, &format!("the event loop failed: {error}"));
                 self.log.finish(self.now);
@@ -131,10 +134,12 @@ impl Daemon {
         self.settle();
         self.read();
         self.receive();
+        self.read_lines();
         self.node.set_log_dropped(self.log.dropped());
         self.node.handle_timeout(self.now);
         self.settle();
         self.flush();
+        self.reactor.send_datagrams(self.now.mono);
         self.accept();
         self.reactor.spool();
         self.settle();
@@ -145,12 +150,18 @@ impl Daemon {
         Ok(())
     }
 
+    /// Whether the node is done and its last words are on their way, as far as the kernel lets.
+    fn is_over(&self) -> bool {
+        self.done && (!self.reactor.is_sending() || self.now.mono >= self.over_by)
+    }
+
     /// How long nothing needs doing.
     fn timeout(&self) -> Option<Duration> {
-        if self.survey.is_some() || self.done {
+        if self.survey.is_some() {
             return Some(Duration::ZERO);
         }
-        let waits = [self.node.poll_timeout(), self.log.deadline(), self.ping_at];
+        let last = self.done.then_some(self.over_by);
+        let waits = [self.node.poll_timeout(), self.log.deadline(), self.ping_at, last];
         // The kernel counts whole milliseconds, and a timer must not be looked for too early.
         let until = |at: Mono| at.since(self.now.mono) + Duration::from_micros(999);
         waits.into_iter().flatten().min().map(until)
@@ -162,7 +173,10 @@ impl Daemon {
             while let Some(output) = self.node.poll_output() {
                 match output {
                     Output::Log { level, text } => self.log.write(self.now, level, &text),
-                    Output::Done => self.done = true,
+                    Output::Done => {
+                        self.done = true;
+                        self.over_by = self.now.mono.after(limits::DRAIN_MAX);
+                    }
                     output => self.reactor.act(output, self.now),
                 }
             }
@@ -183,6 +197,7 @@ impl Daemon {
         let taken = self.signals.take();
         if taken.stop_again {
             self.done = true;
+            self.over_by = self.now.mono;
         } else if taken.stop {
             self.stop();
         } else if taken.reload {
@@ -240,6 +255,17 @@ impl Daemon {
                 self.settle();
             }
         }
+    }
+
+    fn read_lines(&mut self) {
+        match self.reactor.read_lines(&mut self.buffer) {
+            Taken::Bytes(count) => {
+                self.node.handle_input(self.now, Input::Lines { bytes: &self.buffer[..count] });
+            }
+            Taken::Ended => self.node.handle_input(self.now, Input::LinesEnded),
+            Taken::Nothing => return,
+        }
+        self.settle();
     }
 
     /// Writes to each connection that was dirty when this began.

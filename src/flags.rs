@@ -2,12 +2,14 @@
 //! test that holds the manual page against it; and the codes that the process ends with. Not the
 //! command line of `vidstream`. Called by `main`.
 
+use core::time::Duration;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 use thiserror::Error;
 
+use crate::base::limits;
 use crate::base::port::Level;
 use crate::base::text::escaped;
 use crate::config::{Config, LogTarget, did_you_mean};
@@ -63,7 +65,7 @@ pub const FLAGS: &[Flag] = &[
         long: "check",
         short: None,
         value: None,
-        help: "Check the configuration and the library, print what is found, and exit.",
+        help: "Check configuration and library, print what is found, and exit.",
     },
     Flag {
         long: "print-config",
@@ -82,6 +84,12 @@ pub const FLAGS: &[Flag] = &[
         short: None,
         value: Some("TARGET"),
         help: "Log to auto, syslog or stderr, whatever the file says.",
+    },
+    Flag {
+        long: "events-interval",
+        short: None,
+        value: Some("SPAN"),
+        help: "Send an event each SPAN, such as 500ms, whatever the file says.",
     },
     Flag { long: "version", short: None, value: None, help: "Print the version, and exit." },
     Flag { long: "help", short: None, value: None, help: "Print this text, and exit." },
@@ -111,6 +119,8 @@ pub struct Options {
     pub log_level: Option<Level>,
     /// In place of `[log] target`.
     pub log_target: Option<LogTarget>,
+    /// In place of `[events] interval`.
+    pub events_interval: Option<Duration>,
 }
 
 impl Options {
@@ -118,6 +128,17 @@ impl Options {
     pub fn override_log(&self, config: &mut Config) {
         config.log.level = self.log_level.unwrap_or(config.log.level);
         config.log.target = self.log_target.unwrap_or(config.log.target);
+    }
+
+    /// The same for the ticker.
+    ///
+    /// # Errors
+    /// When the file has no ticker.
+    pub fn override_events(&self, config: &mut Config) -> Result<(), UsageError> {
+        let Some(interval) = self.events_interval else { return Ok(()) };
+        let events = config.events.as_mut().ok_or(UsageError::NoEvents)?;
+        events.interval = interval;
+        Ok(())
     }
 }
 
@@ -164,6 +185,9 @@ pub enum UsageError {
     /// Two flags that exclude each other.
     #[error("--check and --print-config: only one of them at a time")]
     Both,
+    /// An interval for a ticker that is not switched on.
+    #[error("--events-interval: the configuration has no [events], so there is no ticker")]
+    NoEvents,
     /// No configuration file.
     #[error("--config FILE is missing; a sample to begin with is etc/server.toml")]
     NoConfig,
@@ -242,6 +266,7 @@ struct Given {
     config: Option<PathBuf>,
     log_level: Option<Level>,
     log_target: Option<LogTarget>,
+    events_interval: Option<Duration>,
     check: bool,
     print: bool,
     seen: Vec<&'static str>,
@@ -264,6 +289,7 @@ impl Given {
             "print-config" => self.print = true,
             "log-level" => self.log_level = Some(level(flag, &value)?),
             "log-target" => self.log_target = Some(target(flag, &value)?),
+            "events-interval" => self.events_interval = Some(interval(flag, &value)?),
             _ => self.config = Some(path(flag, value)?),
         }
         Ok(())
@@ -271,8 +297,8 @@ impl Given {
 
     fn command(self) -> Result<Command, UsageError> {
         let config = self.config.ok_or(UsageError::NoConfig)?;
-        let Self { log_level, log_target, .. } = self;
-        let options = Options { config, log_level, log_target };
+        let Self { log_level, log_target, events_interval, .. } = self;
+        let options = Options { config, log_level, log_target, events_interval };
         match (self.check, self.print) {
             (true, true) => Err(UsageError::Both),
             (true, false) => Ok(Command::Check(options)),
@@ -303,6 +329,13 @@ fn target(flag: &'static Flag, value: &OsStr) -> Result<LogTarget, UsageError> {
         let hint = did_you_mean(&word, LogTarget::ALL.map(LogTarget::name));
         wrong(flag, value, "auto, syslog or stderr", hint)
     })
+}
+
+fn interval(flag: &'static Flag, value: &OsStr) -> Result<Duration, UsageError> {
+    let range = limits::EVENTS_INTERVAL_MIN..=limits::EVENTS_INTERVAL_MAX;
+    let span = humantime::parse_duration(&value.to_string_lossy()).ok();
+    let expected = "a duration from 1ms to 1h, written like 2s or 500ms";
+    span.filter(|s| range.contains(s)).ok_or_else(|| wrong(flag, value, expected, String::new()))
 }
 
 fn wrong(flag: &'static Flag, value: &OsStr, expected: &'static str, hint: String) -> UsageError {
@@ -340,7 +373,7 @@ mod tests {
     }
 
     fn options(config: &str) -> Options {
-        Options { config: config.into(), log_level: None, log_target: None }
+        Options { config: config.into(), log_level: None, log_target: None, events_interval: None }
     }
 
     #[test]
@@ -355,7 +388,7 @@ mod tests {
         let args = ["--check", "-c", "x", "--log-level", "debug", "--log-target=stderr"];
         let log_level = Some(Level::Debug);
         let log_target = Some(LogTarget::Stderr);
-        let expected = Options { config: "x".into(), log_level, log_target };
+        let expected = Options { log_level, log_target, ..options("x") };
         assert_eq!(run(&args), Ok(Command::Check(expected)));
         assert_eq!(run(&["--print-config", "-cx"]), Ok(Command::PrintConfig(options("x"))));
     }
@@ -387,6 +420,11 @@ mod tests {
             (
                 &["-cx", "--log-level", "inf"],
                 "--log-level \"inf\": expected error, warn, info or debug; did you mean \"info\"?",
+            ),
+            (
+                &["-cx", "--events-interval", "500"],
+                "--events-interval \"500\": expected a duration from 1ms to 1h, written like 2s \
+                 or 500ms",
             ),
             (&["--log-target", "file"], "--log-target \"file\": expected auto, syslog or stderr"),
         ] {
@@ -433,6 +471,26 @@ mod tests {
         let log_level = Some(Level::Warn);
         Options { log_level, ..options("x") }.override_log(&mut config);
         assert_eq!((config.log.level, config.log.target), (Level::Warn, LogTarget::Auto));
+    }
+
+    #[test]
+    fn the_interval_of_the_ticker_is_taken_from_the_command_line() {
+        let args = ["-cx", "--events-interval", "500ms"];
+        let interval = Duration::from_millis(500);
+        let expected = Options { events_interval: Some(interval), ..options("x") };
+        assert_eq!(run(&args), Ok(Command::Run(expected.clone())));
+        let text = include_str!("../etc/server.toml");
+        let place = crate::config::Place {
+            file: "server.toml".into(),
+            directory: "/".into(),
+            environment: crate::config::Environment::default(),
+        };
+        let mut config = Config::parse(text, &place).unwrap();
+        assert_eq!(expected.override_events(&mut config), Ok(()));
+        assert_eq!(config.events.as_ref().unwrap().interval, interval);
+        config.events = None;
+        assert_eq!(options("x").override_events(&mut config), Ok(()));
+        assert_eq!(expected.override_events(&mut config), Err(UsageError::NoEvents));
     }
 
     proptest! {

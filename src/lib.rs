@@ -22,6 +22,10 @@
 //! relay as the root of a part of its own, the mesh under a tv server that knows nothing of it, and
 //! the trees on the control socket.
 //!
+//! Beside the channels a server may have [`events`], the live ticker: one datagram an event to
+//! everybody who registered, from a simulated match or from lines that others write. It shares
+//! nothing with the channels but the loop.
+//!
 //! # The channel is a function of the clock
 //! A position is computed, never counted: [`media::schedule::Schedule::at`] of the wall clock, from
 //! an epoch in the configuration and the durations in the movies' indexes. So a restart goes on at
@@ -61,7 +65,7 @@
 //! | base | ✓ | | | | | | | |
 //! | any `wire.rs` | ✓ | itself | | | | | | |
 //! | media, config | ✓ | | ✓ | config only | | | | |
-//! | machines (tv, mesh, jukebox, …) | ✓ | own | ✓ | own section | own, `channel` | | | |
+//! | machines (tv, mesh, events, …) | ✓ | own | ✓ | own section | own, `channel` | | | |
 //! | node | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | | |
 //! | io | ✓ | | ✓ | ✓ | | | ✓ | |
 //! | daemon, flags | ✓ | | ✓ | ✓ | | ✓ | ✓ | ✓ |
@@ -97,6 +101,7 @@ pub mod config;
 pub mod control;
 #[cfg(feature = "daemon")]
 pub mod daemon;
+pub mod events;
 #[cfg(feature = "daemon")]
 pub mod flags;
 pub mod http;

@@ -372,6 +372,53 @@ pub const JUKEBOX_SILENCE_MIN: Duration = Duration::from_millis(250);
 /// After so long without a byte, a song whose length was not told is over.
 pub const JUKEBOX_SILENCE_MAX: Duration = Duration::from_secs(5);
 
+/// Bytes of one event as a datagram: the originals' buffer holds 4096 and must not be full.
+pub const EVENT_BYTES_MAX: usize = 4_095;
+/// Bytes of a datagram that may be a command of the ticker.
+pub const EVENTS_REQUEST_BYTES_MAX: usize = 64;
+/// The shortest and the longest time between two events.
+pub const EVENTS_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// See [`EVENTS_INTERVAL_MIN`].
+pub const EVENTS_INTERVAL_MAX: Duration = Duration::from_secs(3_600);
+/// Members of the ticker.
+pub const EVENTS_MEMBERS_MAX: usize = 65_536;
+/// The longest silence of a member that a configuration may allow.
+pub const EVENTS_EXPIRE_MAX: Duration = Duration::from_secs(86_400);
+/// How long the registration of an address that proves nothing is kept, where proofs are asked for.
+pub const EVENTS_PROOF_PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of one line of a source of events; of a longer one none is kept.
+pub const EVENTS_LINE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of lines that are read at once; while one of them waits no more are read.
+pub const EVENTS_READ_BYTES_MAX: usize = 4 << 10;
+/// Those who may write lines to a ticker's socket at once.
+pub const EVENTS_FEEDERS_MAX: usize = 16;
+/// How often a silent writer of lines is looked at; silence is no fault.
+pub const EVENTS_FEEDER_EVERY: Duration = Duration::from_secs(3_600);
+/// Between two looks for members who have been silent too long.
+pub const EVENTS_SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// Teams of one file.
+pub const TEAMS_MAX: usize = 32;
+/// Bytes in a file of teams.
+pub const TEAMS_BYTES_MAX: u64 = 64 << 10;
+/// Bytes in the name of a team or a player, and in a position.
+pub const TEAM_NAME_BYTES_MAX: usize = 48;
+/// Bytes of a match's datagram that are kept free for phrases, goals and minutes.
+pub const TEAMS_ROOM_BYTES_MIN: usize = 640;
+/// Transmissions to all members that wait in one UDP socket; what comes then is dropped, counted.
+pub const DATAGRAM_ROUNDS_MAX: usize = 16;
+/// Datagrams that one turn of the loop sends, so that nothing else waits for the rest.
+pub const DATAGRAM_BUDGET: usize = 256;
+/// Datagrams of one call to the system.
+pub const DATAGRAM_BATCH_MAX: usize = 64;
+/// Bytes that the kernel is asked to keep of what comes to one UDP socket.
+pub const DATAGRAM_RECEIVE_BYTES_MAX: usize = 4 << 20;
+/// Behind the highest number that came, how many are known to have come or not.
+pub const EVENTS_BEHIND_MAX: usize = 4_096;
+/// A client of the ticker registers again so often until the first event comes.
+pub const EVENTS_REGISTER_EVERY: Duration = Duration::from_secs(1);
+/// And so often from then on, so that a server that forgets the silent, or starts anew, knows it.
+pub const EVENTS_REFRESH_EVERY: Duration = Duration::from_secs(10);
+
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
 const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");

@@ -98,6 +98,10 @@ pub enum Service {
     Mesh,
     /// jukebox: a listener.
     Jukebox,
+    /// events: the UDP socket of the ticker.
+    Events,
+    /// events: somebody who writes lines connects here.
+    EventLines,
 }
 
 impl Service {
@@ -113,6 +117,8 @@ impl Service {
             Self::Control => "control",
             Self::Mesh => "mesh",
             Self::Jukebox => "jukebox",
+            Self::Events => "events",
+            Self::EventLines => "events-lines",
         }
     }
 }
@@ -241,6 +247,13 @@ pub enum Input<'a> {
         /// Its bytes.
         bytes: &'a [u8],
     },
+    /// Bytes of the source of lines, in order.
+    Lines {
+        /// The bytes; lines may be cut anywhere.
+        bytes: &'a [u8],
+    },
+    /// The source of lines has ended; what it brings after this is a new one.
+    LinesEnded,
     /// An [`Output::Open`] or [`Output::Seal`] went well.
     Opened {
         /// Which.
@@ -337,6 +350,21 @@ pub enum Output {
         to: SocketAddr,
         /// What.
         payload: Payload,
+    },
+    /// Send one datagram to each of many, as soon as the kernel takes them, in order with other
+    /// such rounds. The same bytes for all: nothing is copied for each.
+    SendAll {
+        /// From which socket.
+        service: Service,
+        /// Where to.
+        to: Rc<[SocketAddr]>,
+        /// What.
+        bytes: Rc<[u8]>,
+    },
+    /// Stop reading the source of lines (`true`) or go on. It begins stopped.
+    HoldLines {
+        /// Whether to stop.
+        on: bool,
     },
     /// Map a file of the library, read-only.
     Open {
@@ -490,6 +518,10 @@ pub enum Why {
     JukeboxPatience,
     /// jukebox client: nothing has come for a while.
     JukeboxSilence,
+    /// events: the next event is due.
+    EventsTick,
+    /// events: somebody who writes lines has been silent.
+    EventsFeeder,
     /// A connection told to close has not.
     ClosePatience,
     /// A graceful stop has taken long enough.

@@ -2,6 +2,7 @@
 //! then the tables against the role and against each other. Faults are noted and the check goes on,
 //! so that one run names them all; a value that is missing here has been reported.
 
+mod events;
 mod jukebox;
 mod mesh;
 
@@ -100,6 +101,12 @@ const USES: &[Use] = &[
         because: "only a server has songs of its own",
     },
     Use {
+        name: "events",
+        roles: &[Role::Server],
+        needed: false,
+        because: "the ticker stands beside the channels of a server",
+    },
+    Use {
         name: "store",
         roles: &[Role::Client],
         needed: false,
@@ -148,6 +155,7 @@ impl Check<'_, '_> {
         let jukebox = raw.jukebox.as_ref().map(|t| self.jukebox(t));
         let store = raw.store.as_ref().map(|t| self.store(t));
         let http = raw.http.as_ref().map(|t| self.http(t));
+        let events = raw.events.as_ref().map(|t| self.events(t));
         let control = raw.control.as_ref().map(|t| self.control(t, role));
         Some(Config {
             role,
@@ -161,6 +169,7 @@ impl Check<'_, '_> {
             jukebox: all_good(jukebox)?,
             store: all_good(store)?,
             http: all_good(http)?,
+            events: all_good(events)?,
             control: all_good(control)?,
             origin: Origin {
                 file: self.report.file().to_owned(),
@@ -261,6 +270,7 @@ fn place_of(raw: &Raw, name: &str) -> Option<usize> {
         "receive" => raw.receive.as_ref().map(|t| t.at),
         "jukebox" => raw.jukebox.as_ref().map(|t| t.at),
         "store" => raw.store.as_ref().map(|t| t.at),
+        "events" => raw.events.as_ref().map(|t| t.at),
         _ => None,
     }
 }

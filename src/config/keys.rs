@@ -58,16 +58,21 @@ pub enum Kind {
     Extensions,
     /// How fast songs are sent.
     Pace,
+    /// Where events come from.
+    Events,
 }
 
 /// The tables of a file, in the order in which they are printed; `channel` is a list of them.
-pub(super) const TABLES: &[&str] =
-    &["log", "library", "channel", "tv", "receive", "mesh", "jukebox", "store", "http", "control"];
+pub(super) const TABLES: &[&str] = &[
+    "log", "library", "channel", "tv", "receive", "mesh", "jukebox", "store", "http", "events",
+    "control",
+];
 
 const SECONDS_2: &str = "2s";
 const BLOCK_LASTS: Kind = Kind::Span(limits::BLOCK_LASTS_MIN, limits::BLOCK_LASTS_MAX);
 const CHANNEL: Kind = Kind::Number(0, limits::CHANNELS_MAX as u64 - 1);
 const CONNS: Kind = Kind::Number(1, limits::CONNS_MAX as u64);
+const EVENTS_INTERVAL: Kind = Kind::Span(limits::EVENTS_INTERVAL_MIN, limits::EVENTS_INTERVAL_MAX);
 const LEAD: Kind = Kind::Span(limits::MESH_LEAD_MIN, limits::MESH_LEAD_MAX);
 const STALL: Kind = Kind::Span(limits::JUKEBOX_STALL_MIN, limits::JUKEBOX_STALL_MAX);
 const MOVIE: Kind = Kind::Name(limits::MOVIE_NAME_BYTES_MAX);
@@ -121,6 +126,15 @@ pub const KEYS: &[Key] = &[
     key("http", "listen", Kind::Listen).or("127.0.0.1:6080"),
     key("http", "connections_max", CONNS).or("10000"),
     key("http", "per_address_max", Kind::Number(0, limits::CONNS_MAX as u64)).or("0"),
+    key("events", "listen", Kind::Listen).or("127.0.0.1:12345"),
+    key("events", "interval", EVENTS_INTERVAL).or(SECONDS_2),
+    key("events", "source", Kind::Events).or("game"),
+    key("events", "teams", Kind::Path),
+    key("events", "seed", Kind::Number(0, i64::MAX as u64)),
+    key("events", "members_max", Kind::Number(1, limits::EVENTS_MEMBERS_MAX as u64)).or("10000"),
+    key("events", "per_address_max", Kind::Number(0, limits::EVENTS_MEMBERS_MAX as u64)).or("256"),
+    key("events", "expire", Kind::Span(Duration::ZERO, limits::EVENTS_EXPIRE_MAX)).or("0s"),
+    key("events", "prove", Kind::Switch).or("false"),
     key("control", "socket", Kind::Path),
 ];
 
@@ -206,6 +220,9 @@ impl fmt::Display for Kind {
                 "\"off\" or a multiple of a song's own rate from \"1x\" to \"{}x\"",
                 limits::JUKEBOX_PACE_MAX
             ),
+            Self::Events => {
+                f.write_str("\"game\", \"lines:PATH\" (a file or FIFO) or \"socket:PATH\"")
+            }
         }
     }
 }

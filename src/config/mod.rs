@@ -65,6 +65,8 @@ pub struct Config {
     pub store: Option<Store>,
     /// The HTTP server.
     pub http: Option<Http>,
+    /// The live ticker; server only.
+    pub events: Option<Events>,
     /// The control socket.
     pub control: Option<Control>,
     /// Where the movies of the channels are written, for messages.
@@ -411,6 +413,40 @@ pub struct Http {
     pub connections_max: usize,
     /// Connections at once from one address; 0 sets no limit.
     pub per_address_max: usize,
+}
+
+/// `[events]`: the live ticker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Events {
+    /// Where clients register; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Between two events, at least.
+    pub interval: Duration,
+    /// Where events come from.
+    pub source: EventSource,
+    /// The file of the teams that play; those that are built in when none.
+    pub teams: Option<PathBuf>,
+    /// What the matches are drawn from; another one at each start when none.
+    pub seed: Option<u64>,
+    /// Members at once.
+    pub members_max: usize,
+    /// Of these, how many may be at one address; 0 sets no limit.
+    pub per_address_max: usize,
+    /// The silence after which a member is forgotten; zero for never.
+    pub expire: Duration,
+    /// Whether an address gets one datagram only until it registers again.
+    pub prove: bool,
+}
+
+/// Where events come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EventSource {
+    /// `game`: simulated matches.
+    Game,
+    /// `lines:PATH`: the lines of a file or FIFO.
+    Lines(PathBuf),
+    /// `socket:PATH`: the lines of whoever connects to this Unix socket.
+    Socket(PathBuf),
 }
 
 /// `[control]`: what `vidstream ctl` talks to.

@@ -7,7 +7,8 @@ use toml::value::Datetime;
 use crate::config::keys::{Key, header, named};
 use crate::config::value::{moment_text, word_of};
 use crate::config::{
-    Allow, Channel, Config, Http, Jukebox, Library, Log, Mesh, Receive, Role, Source, Store, Tv,
+    Allow, Channel, Config, EventSource, Events, Http, Jukebox, Library, Log, Mesh, Receive, Role,
+    Source, Store, Tv,
 };
 
 /// The whole configuration as TOML.
@@ -47,6 +48,7 @@ pub(super) fn tables(config: &Config) -> Vec<Rows> {
     tables.extend(config.jukebox.as_ref().map(jukebox));
     tables.extend(config.store.as_ref().map(store));
     tables.extend(config.http.as_ref().map(http));
+    tables.extend(config.events.as_ref().map(events));
     let control = config.control.as_ref();
     tables.extend(control.map(|c| Rows::of("control").with("socket", path(&c.socket))));
     tables
@@ -162,6 +164,24 @@ fn http(http: &Http) -> Rows {
         .with("listen", http.listen.to_string())
         .with("connections_max", count(http.connections_max))
         .with("per_address_max", count(http.per_address_max))
+}
+
+fn events(events: &Events) -> Rows {
+    let source = match &events.source {
+        EventSource::Game => "game".to_owned(),
+        EventSource::Lines(file) => format!("lines:{}", path(file)),
+        EventSource::Socket(file) => format!("socket:{}", path(file)),
+    };
+    Rows::of("events")
+        .with("listen", events.listen.to_string())
+        .with("interval", span(events.interval))
+        .with("source", source)
+        .maybe("teams", events.teams.as_deref().map(path))
+        .maybe("seed", events.seed.map(|seed| i64::try_from(seed).unwrap_or(i64::MAX)))
+        .with("members_max", count(events.members_max))
+        .with("per_address_max", count(events.per_address_max))
+        .with("expire", span(events.expire))
+        .with("prove", events.prove)
 }
 
 fn path(path: &std::path::Path) -> String {

@@ -36,6 +36,7 @@ pub(super) struct Raw {
     pub(super) jukebox: Option<Table<RawJukebox>>,
     pub(super) store: Option<Table<RawStore>>,
     pub(super) http: Option<Table<RawHttp>>,
+    pub(super) events: Option<Table<RawEvents>>,
     pub(super) control: Option<Table<RawControl>>,
 }
 
@@ -172,6 +173,20 @@ pub(super) struct RawHttp {
 
 #[derive(Clone, Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawEvents {
+    pub(super) listen: Given<String>,
+    pub(super) interval: Given<String>,
+    pub(super) source: Given<String>,
+    pub(super) teams: Given<String>,
+    pub(super) seed: Given<i64>,
+    pub(super) members_max: Given<i64>,
+    pub(super) per_address_max: Given<i64>,
+    pub(super) expire: Given<String>,
+    pub(super) prove: Given<bool>,
+}
+
+#[derive(Clone, Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawControl {
     pub(super) socket: Given<String>,
 }
@@ -228,6 +243,7 @@ impl Raw {
             "jukebox" => self.jukebox = Some(one("jukebox", at, value, r)),
             "store" => self.store = Some(one("store", at, value, r)),
             "http" => self.http = Some(one("http", at, value, r)),
+            "events" => self.events = Some(one("events", at, value, r)),
             "control" => self.control = Some(one("control", at, value, r)),
             _ => return Some((name, value)),
         }
@@ -371,6 +387,7 @@ mod tests {
         assert_eq!(names::<RawJukebox>(), keys_of("jukebox"));
         assert_eq!(names::<RawStore>(), keys_of("store"));
         assert_eq!(names::<RawHttp>(), keys_of("http"));
+        assert_eq!(names::<RawEvents>(), keys_of("events"));
         // serde names a single field without "one of".
         assert_eq!(names::<RawControl>(), keys_of("control"));
         assert!(KEYS.iter().all(|k| k.table.is_empty() || TABLES.contains(&k.table)));

@@ -280,16 +280,41 @@ fn store() -> impl Strategy<Value = Store> {
         .prop_map(|(directory, keep_blocks)| Store { directory, keep_blocks })
 }
 
+/// `[events]`, switched on or not.
+fn events() -> impl Strategy<Value = Option<Events>> {
+    let source = prop_oneof![
+        Just(EventSource::Game),
+        path().prop_map(EventSource::Lines),
+        path().prop_map(EventSource::Socket),
+    ];
+    let ours = (address(12345), millis(1, 3_600_000), source);
+    let game = (proptest::option::of(path()), proptest::option::of(0..=i64::MAX as u64));
+    let most = limits::EVENTS_MEMBERS_MAX;
+    let theirs = (1..=most, 0..=most, millis(0, 86_400_000), any::<bool>());
+    let events = (ours, game, theirs).prop_map(|(ours, game, theirs)| Events {
+        listen: ours.0,
+        interval: ours.1,
+        source: ours.2,
+        teams: game.0,
+        seed: game.1,
+        members_max: theirs.0,
+        per_address_max: theirs.1,
+        expire: theirs.2,
+        prove: theirs.3,
+    });
+    proptest::option::of(events)
+}
+
 /// Every valid configuration: all tables, and then only those that the role uses.
 fn config() -> impl Strategy<Value = Config> {
     let log = (word_value(), word_value()).prop_map(|(level, target)| Log { level, target });
     let control = path().prop_map(|socket| Control { socket });
     let always = (word_value::<Role>(), log);
     let needed = (source(), library(), channels(), receive());
-    let maybe = (tv(), store(), http(), control, mesh(), jukebox(), any::<[bool; 8]>());
+    let maybe = (tv(), store(), http(), control, mesh(), jukebox(), events(), any::<[bool; 8]>());
     (always, needed, maybe).prop_map(|((role, log), needed, maybe)| {
         let (source, library, channels, receive) = needed;
-        let (tv, store, http, control, mesh, jukebox, on) = maybe;
+        let (tv, store, http, control, mesh, jukebox, events, on) = maybe;
         let server = role == Role::Server;
         // A relay or client has a source, roots, or both.
         let (has_source, has_roots) = (!server && on[4], !server && (on[5] || !on[4]));
@@ -309,6 +334,7 @@ fn config() -> impl Strategy<Value = Config> {
             jukebox: (server && on[7]).then_some(jukebox),
             store: (role == Role::Client && on[1]).then_some(store),
             http: on[2].then_some(http),
+            events: events.filter(|_| server),
             control: on[3].then_some(control),
             origin: Origin::default(),
         }
@@ -527,7 +553,9 @@ fn every_default_is_one_that_the_key_takes() {
     for table in keys::TABLES.iter().filter(|t| **t != "channel") {
         let default = |key: &Key| match (key.default, key.kind) {
             (None, _) => String::new(),
-            (Some(d), Kind::Number(..) | Kind::Port(..)) => format!("{} = {d}\n", key.name),
+            (Some(d), Kind::Number(..) | Kind::Port(..) | Kind::Switch) => {
+                format!("{} = {d}\n", key.name)
+            }
             (Some(d), Kind::Networks | Kind::Extensions) => {
                 format!("{} = [\"{}\"]\n", key.name, d.replace(' ', "\", \""))
             }

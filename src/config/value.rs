@@ -14,7 +14,7 @@ use crate::base::limits;
 use crate::base::port::Level;
 use crate::base::time::Wall;
 use crate::config::keys::Kind;
-use crate::config::{Allow, Durations, LogTarget, Pace, Role, Source};
+use crate::config::{Allow, Durations, EventSource, LogTarget, Pace, Role, Source};
 
 /// What is wrong with a value; follows the expectation, so it begins with its own punctuation.
 pub(super) type Wrong = String;
@@ -112,6 +112,27 @@ pub(super) fn path(text: &str, directory: &Path) -> Result<PathBuf, Wrong> {
             Err(", without control characters".to_owned())
         }
         Some(_) => Ok(path),
+    }
+}
+
+/// `game`, `lines:PATH` or `socket:PATH`.
+pub(super) fn events(text: &str, directory: &Path) -> Result<EventSource, Wrong> {
+    if text == "game" {
+        return Ok(EventSource::Game);
+    }
+    match text.split_once(':') {
+        Some(("lines", file)) => path(file, directory).map(EventSource::Lines),
+        Some(("socket", file)) => {
+            let socket = path(file, directory)?;
+            let (long, most) = (socket.as_os_str().len(), limits::SOCKET_PATH_BYTES_MAX);
+            if long > most {
+                return Err(format!(
+                    " of at most {most} bytes; with its directory this has {long}"
+                ));
+            }
+            Ok(EventSource::Socket(socket))
+        }
+        _ => Err(super::did_you_mean(text, ["game"])),
     }
 }
 
@@ -341,6 +362,19 @@ mod tests {
             let why = source(text).unwrap_err();
             assert!(why.contains(reason), "{text}: {why}");
         }
+    }
+
+    #[test]
+    fn a_source_of_events_is_a_game_or_a_path() {
+        let read = |text| events(text, Path::new("/etc/tv"));
+        assert_eq!(read("game"), Ok(EventSource::Game));
+        assert_eq!(read("lines:score"), Ok(EventSource::Lines("/etc/tv/score".into())));
+        assert_eq!(read("socket:/run/x"), Ok(EventSource::Socket("/run/x".into())));
+        assert_eq!(read("gane"), Err("; did you mean \"game\"?".into()));
+        assert_eq!(read("lines:"), Err("; this is empty".into()));
+        let long = format!("socket:/{}", "x".repeat(107));
+        assert!(read(&long).unwrap_err().contains("at most 107 bytes"));
+        assert!(read("udp:x").is_err() && read("").is_err());
     }
 
     #[test]

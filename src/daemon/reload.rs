@@ -7,10 +7,11 @@ use crate::daemon::setup::{self, Listening};
 use crate::daemon::{Daemon, Failure};
 use crate::io::descriptors;
 use crate::io::library::{Scan, Survey};
+use crate::io::lines::Lines;
 use crate::io::listener::Place;
 use crate::io::songs::Songs;
 use crate::media::catalog::Catalog;
-use crate::node::Environment;
+use crate::node::{Environment, Teams};
 
 /// All that a new configuration needs, opened before anything is changed.
 struct Prepared {
@@ -21,6 +22,15 @@ struct Prepared {
     store: Option<setup::Store>,
     songs: Option<Songs>,
     opened: Listening,
+    ticker: Ticker,
+}
+
+/// What the ticker needs.
+struct Ticker {
+    teams: Option<Teams>,
+    /// Whether there is another source of lines, or none any more, and which.
+    lines_moved: bool,
+    lines: Option<Lines>,
 }
 
 impl Daemon {
@@ -48,8 +58,13 @@ impl Daemon {
         let moved = directory(&config) != directory(&self.config);
         let store = if moved { setup::store(&config)? } else { None };
         let songs = setup::songs(&config)?;
+        let teams = setup::teams(&config)?;
+        let source = |c: &Config| c.events.as_ref().map(|e| e.source.clone());
+        let lines_moved = source(&config) != source(&self.config);
+        let lines = if lines_moved { setup::lines(&config)? } else { None };
         let opened = self.open_new(&config)?;
-        Ok(Prepared { config, plan, scan, library, store, songs, opened })
+        let ticker = Ticker { teams, lines_moved, lines };
+        Ok(Prepared { config, plan, scan, library, store, songs, opened, ticker })
     }
 
     /// Opens what is not open yet; closes it again when one of them cannot be had.
@@ -78,7 +93,8 @@ impl Daemon {
 
     /// Applies what was prepared. Nothing here can fail.
     fn change(&mut self, prepared: Prepared) {
-        let Prepared { config, plan, scan, library, store, songs, opened } = prepared;
+        let Prepared { config, plan, scan, library, store, songs, opened, ticker } = prepared;
+        let Ticker { teams, lines_moved, lines } = ticker;
         for line in plan.to_string().lines() {
             self.say(Level::Info, line);
         }
@@ -89,6 +105,9 @@ impl Daemon {
         let (spooler, stored) = store.unzip();
         if directory_changed {
             self.reactor.set_spooler(spooler);
+        }
+        if lines_moved && let Err(error) = self.reactor.set_lines(lines) {
+            self.say(Level::Error, &format!("reload: [events] source: {error}"));
         }
         let source = self.node.source_address();
         let (songs, found) = setup::in_use(&mut self.reactor, songs);
@@ -101,6 +120,8 @@ impl Daemon {
             roots: self.node.roots().to_vec(),
             stored: stored.unwrap_or_default(),
             songs,
+            teams,
+            lines_live: self.reactor.is_live(),
         };
         let empty = Catalog::default();
         let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use crate::base::limits;
 use crate::base::port::{Level, Service};
 use crate::base::text::escaped;
-use crate::config::{Config, ConfigError, Place as ConfigPlace, Source};
+use crate::config::{Config, ConfigError, EventSource, Place as ConfigPlace, Source};
 use crate::daemon::{BUFFER_BYTES, Daemon, Failure};
 use crate::flags::{Options, exit};
 use crate::io::clock::Clock;
 use crate::io::descriptors;
 use crate::io::files;
 use crate::io::library::{self, LibraryError, Scan, Survey};
+use crate::io::lines::Lines;
 use crate::io::listener::Place;
 use crate::io::log::Log;
 use crate::io::notify::Notify;
@@ -26,7 +27,7 @@ use crate::io::songs::{self, Songs};
 use crate::io::spooler::Spooler;
 use crate::media::song::Song;
 use crate::media::{self, catalog::Catalog};
-use crate::node::{Environment, Node};
+use crate::node::{Environment, Node, Teams};
 
 /// What is listened on: as configured, and as the system gave it.
 pub(super) type Listening = Vec<(Service, Place, Place)>;
@@ -62,10 +63,16 @@ pub(super) fn load(options: &Options) -> Result<Config, Failure> {
     let bytes = read(&options.config)?;
     let mut config = Config::parse_bytes(&bytes, &place(&options.config))?;
     options.override_log(&mut config);
+    options.override_events(&mut config).map_err(|e| Failure::new(exit::USAGE, e.to_string()))?;
     Ok(config)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    // One byte more than is allowed, so that too much is seen without reading all of it.
+    read_upto(path, limits::CONFIG_BYTES_MAX + 1)
+}
+
+fn read_upto(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     let refuse = |error: &io::Error| {
         let code = match error.kind() {
             io::ErrorKind::PermissionDenied => exit::NOPERM,
@@ -75,8 +82,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     let file = files::open(path).map_err(|e| refuse(&e))?;
     let mut bytes = Vec::new();
-    // One byte more than is allowed, so that too much is seen without reading all of it.
-    let most = limits::CONFIG_BYTES_MAX + 1;
     file.take(most).read_to_end(&mut bytes).map_err(|e| refuse(&e))?;
     Ok(bytes)
 }
@@ -117,6 +122,7 @@ fn known<'a>(config: &'a Config, catalog: &'a Catalog) -> Vec<&'a str> {
 /// `--check`: what was found, as text.
 pub(super) fn check(options: &Options) -> Result<String, Failure> {
     let config = load(options)?;
+    teams(&config)?;
     let mut text = String::new();
     if let Some(scan) = scan(&config)? {
         describe(&mut text, &config, &scan);
@@ -219,7 +225,42 @@ pub(super) fn wanted(config: &Config) -> Vec<(Service, Place)> {
     let jukebox = config.jukebox.as_ref().map(|j| (Service::Jukebox, Place::Tcp(j.listen)));
     let control = config.control.as_ref();
     let control = control.map(|c| (Service::Control, Place::Unix(c.socket.clone())));
-    [tv, receive, mesh, jukebox, http, control].into_iter().flatten().collect()
+    let events = config.events.as_ref();
+    let lines = events.and_then(|e| match &e.source {
+        EventSource::Socket(path) => Some((Service::EventLines, Place::Unix(path.clone()))),
+        EventSource::Game | EventSource::Lines(_) => None,
+    });
+    let events = events.map(|e| (Service::Events, Place::Udp(e.listen)));
+    [tv, receive, mesh, jukebox, http, events, lines, control].into_iter().flatten().collect()
+}
+
+/// Reads the file of teams, if one is named.
+pub(super) fn teams(config: &Config) -> Result<Option<Teams>, Failure> {
+    let path = config.events.as_ref().and_then(|events| events.teams.as_deref());
+    let Some(path) = path else { return Ok(None) };
+    let refuse =
+        |why: String| Failure::new(exit::CONFIG, format!("[events] teams {}: {why}", shown(path)));
+    let bytes = read_upto(path, limits::TEAMS_BYTES_MAX + 1)?;
+    if bytes.len() as u64 > limits::TEAMS_BYTES_MAX {
+        return Err(refuse(format!("at most {} bytes are read", limits::TEAMS_BYTES_MAX)));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| refuse(e.to_string()))?;
+    Teams::parse(&text).map(Some).map_err(|e| refuse(e.to_string()))
+}
+
+/// Opens the source of lines, if it is a file or FIFO.
+pub(super) fn lines(config: &Config) -> Result<Option<Lines>, Failure> {
+    let Some(EventSource::Lines(path)) = config.events.as_ref().map(|events| &events.source) else {
+        return Ok(None);
+    };
+    Lines::open(path).map(Some).map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => exit::NOPERM,
+            _ => exit::NOINPUT,
+        };
+        let hint = "make it with mkfifo, or write socket:PATH for a Unix socket";
+        Failure::new(code, format!("[events] source: lines:{}: {error}; {hint}", shown(path)))
+    })
 }
 
 /// Opens one listener.
@@ -291,6 +332,8 @@ impl Daemon {
             .and_then(|found| found.map_err(|failure| unknown.push(failure.text)).ok());
         let (spooler, stored) = store(&config)?.unzip();
         let songs = songs(&config)?;
+        let teams = teams(&config)?;
+        reactor.set_lines(lines(&config)?).map_err(system("[events] source"))?;
         let listening = open_all(&mut reactor, &config)?;
         reactor.set_library(library_directory(&config)?);
         reactor.set_spooler(spooler);
@@ -299,7 +342,18 @@ impl Daemon {
         let stored = stored.unwrap_or_default();
         let mesh = mesh_address(&listening);
         let (songs, found) = in_use(&mut reactor, songs);
-        let environment = Environment { attached, source, mesh, advertise, roots, stored, songs };
+        let lines_live = reactor.is_live();
+        let environment = Environment {
+            attached,
+            source,
+            mesh,
+            advertise,
+            roots,
+            stored,
+            songs,
+            teams,
+            lines_live,
+        };
         let empty = Catalog::default();
         let catalog = scan.as_ref().map_or(&empty, |scan| &scan.catalog);
         let seed = now.mono.0 ^ u64::from(std::process::id()).rotate_left(32);
@@ -320,6 +374,7 @@ impl Daemon {
             ping_at: None,
             buffer: vec![0; BUFFER_BYTES].into(),
             done: false,
+            over_by: now.mono,
         };
         daemon.tell_songs(&found);
         daemon.begin(scan.as_ref());

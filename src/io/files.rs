@@ -1,5 +1,5 @@
-//! Files that the daemon itself opens: the configuration and the library's directory. Blocks are
-//! opened in `blobs`, the store in `spooler`.
+//! Files that the programs themselves open: the configuration, the library's directory, a file of
+//! figures. Blocks are opened in `blobs`, the store in `spooler`, a source of lines in `lines`.
 
 use std::fs::File;
 use std::io;
@@ -11,4 +11,12 @@ use std::path::Path;
 /// The system's.
 pub fn open(path: &Path) -> io::Result<File> {
     File::open(path)
+}
+
+/// Makes a file to write, in place of one that is there.
+///
+/// # Errors
+/// The system's.
+pub fn create(path: &Path) -> io::Result<File> {
+    File::create(path)
 }

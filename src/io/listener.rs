@@ -28,12 +28,14 @@ pub enum Place {
     Tcp(SocketAddr),
     /// A Unix socket in the file system.
     Unix(PathBuf),
+    /// UDP, which has no connections: the reactor keeps it apart.
+    Udp(SocketAddr),
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Tcp(addr) => write!(f, "{addr}"),
+            Self::Tcp(addr) | Self::Udp(addr) => write!(f, "{addr}"),
             Self::Unix(path) => {
                 use std::os::unix::ffi::OsStrExt as _;
                 f.write_str(&crate::base::text::escaped(path.as_os_str().as_bytes()))
@@ -71,6 +73,7 @@ impl Listener {
         let inner = match place {
             Place::Tcp(addr) => Inner::Tcp(tcp(*addr)?),
             Place::Unix(path) => Inner::Unix(unix(path)?, path.clone()),
+            Place::Udp(_) => return Err(io::Error::other("datagrams are not listened for")),
         };
         let place = match &inner {
             Inner::Tcp(listener) => Place::Tcp(listener.local_addr()?),

@@ -6,8 +6,10 @@
 pub mod clock;
 pub mod ctl;
 pub mod descriptors;
+pub mod ear;
 pub mod files;
 pub mod library;
+pub mod lines;
 pub mod listener;
 pub mod log;
 pub mod notify;

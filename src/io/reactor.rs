@@ -5,6 +5,7 @@
 //! told after the outputs are drained.
 
 mod act;
+mod ticker;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -23,6 +24,7 @@ use crate::base::port::{Blob, Conn, End, Facts, Gone, Input, Level, Service, Spa
 use crate::base::time::{Mono, Now, Wall};
 use crate::io::blobs::Map;
 use crate::io::datagram::Datagram;
+use crate::io::lines::Lines;
 use crate::io::listener::{Accepted, Listener, Place};
 use crate::io::spooler::Spooler;
 use crate::io::stream::{Got, Put, Socket, Stream, gone};
@@ -33,6 +35,7 @@ const OTHER: usize = 1 << 63;
 pub const SIGNALS: Token = Token(OTHER);
 const LISTENERS: usize = OTHER | 1 << 32;
 const DATAGRAMS: usize = OTHER | 2 << 32;
+const LINES: usize = OTHER | 4 << 32;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 
@@ -100,6 +103,7 @@ pub struct Reactor {
     events: Events,
     listeners: Vec<Option<Listener>>,
     datagrams: Vec<Option<Datagram>>,
+    lines: Option<Lines>,
     streams: Side<Stream>,
     incoming: Option<Socket>,
     maps: Side<Rc<Map>>,
@@ -127,6 +131,7 @@ impl Reactor {
             events: Events::with_capacity(EVENTS),
             listeners: Vec::new(),
             datagrams: Vec::new(),
+            lines: None,
             streams: Side::default(),
             incoming: None,
             maps: Side::default(),
@@ -154,6 +159,9 @@ impl Reactor {
     /// # Errors
     /// The system's, when the address cannot be bound.
     pub fn listen(&mut self, service: Service, place: &Place) -> io::Result<Place> {
+        if let Place::Udp(addr) = place {
+            return self.bind(service, *addr).map(Place::Udp);
+        }
         let mut listener = Listener::open(service, place)?;
         let index = free_slot(&mut self.listeners);
         self.poll.registry().register(
@@ -168,6 +176,9 @@ impl Reactor {
 
     /// Stops listening.
     pub fn unlisten(&mut self, service: Service, place: &Place) {
+        if let Place::Udp(addr) = place {
+            self.unbind(service, *addr);
+        }
         for slot in &mut self.listeners {
             if slot.as_ref().is_some_and(|l| l.service == service && l.place == *place) {
                 *slot = None;
@@ -175,26 +186,9 @@ impl Reactor {
         }
     }
 
-    /// Where is listened, for what.
+    /// Where connections are listened for, and for what.
     pub fn places(&self) -> impl Iterator<Item = (Service, &Place)> {
         self.listeners.iter().flatten().map(|l| (l.service, &l.place))
-    }
-
-    /// Binds a UDP socket; gives the address it really got.
-    ///
-    /// # Errors
-    /// The system's, when the address cannot be bound.
-    pub fn bind(&mut self, service: Service, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let mut datagram = Datagram::open(service, addr)?;
-        let index = free_slot(&mut self.datagrams);
-        self.poll.registry().register(
-            &mut datagram.socket,
-            Token(DATAGRAMS | index),
-            Interest::READABLE,
-        )?;
-        let addr = datagram.socket.local_addr()?;
-        self.datagrams[index] = Some(datagram);
-        Ok(addr)
     }
 
     /// The directory that [`crate::base::port::Output::Open`] paths are below.
@@ -239,7 +233,8 @@ impl Reactor {
             || !self.told.is_empty()
             || self.spooler.as_ref().is_some_and(Spooler::is_busy)
             || self.listeners.iter().flatten().any(backlog)
-            || self.datagrams.iter().flatten().any(|d| d.readable)
+            || self.datagrams.iter().flatten().any(|d| d.readable || d.wants_flush())
+            || self.lines.as_ref().is_some_and(Lines::wants_read)
     }
 
     /// The timeout, cut to the end of the earliest listener's rest.
@@ -256,14 +251,17 @@ impl Reactor {
             return true;
         }
         let index = token & 0xffff_ffff;
-        if token & OTHER == 0 {
+        if token == LINES {
+            self.lines.iter_mut().for_each(Lines::note);
+        } else if token & OTHER == 0 {
             self.note_stream(Conn(Key::from_bits(token as u64)), event);
         } else if token & LISTENERS == LISTENERS {
             if let Some(listener) = self.listeners.get_mut(index).and_then(Option::as_mut) {
                 listener.readable = true;
             }
         } else if let Some(datagram) = self.datagrams.get_mut(index).and_then(Option::as_mut) {
-            datagram.readable = true;
+            datagram.readable |= event.is_readable() || event.is_error();
+            datagram.writable |= event.is_writable() || event.is_error();
         }
         false
     }
@@ -488,23 +486,6 @@ impl Reactor {
     /// Refuses the connection of the last [`Reactor::accept`] unless the node took it.
     pub fn refuse_unclaimed(&mut self) {
         self.incoming = None;
-    }
-
-    /// How many UDP sockets [`Reactor::receive`] knows.
-    #[must_use]
-    pub fn datagrams_len(&self) -> usize {
-        self.datagrams.len()
-    }
-
-    /// Takes one datagram of a UDP socket: for what, from where, how long.
-    pub fn receive(
-        &mut self,
-        index: usize,
-        buffer: &mut [u8],
-    ) -> Option<(Service, SocketAddr, usize)> {
-        let datagram = self.datagrams[index].as_mut().filter(|d| d.readable)?;
-        let (count, from) = datagram.receive(buffer)?;
-        Some((datagram.service, from, count))
     }
 
     /// Writes a slice of what is to be stored.

@@ -5,6 +5,8 @@
 //! passed on (a block that the source brings goes to the window, and from there to every sink) and
 //! worded for the log (`observe`). A role is only which machines exist.
 
+mod events;
+mod invariants;
 mod jukebox;
 mod make;
 mod observe;
@@ -36,6 +38,8 @@ use crate::media::song::Song;
 use crate::node::trees::Trees;
 use crate::{control, http, tv};
 
+pub use crate::events::teams::{Teams, TeamsError};
+
 /// What a node is told of its surroundings at the start and at a reload.
 #[derive(Clone, Default, Debug)]
 pub struct Environment {
@@ -53,6 +57,10 @@ pub struct Environment {
     pub stored: Vec<(String, u64)>,
     /// The songs of the jukebox.
     pub songs: Vec<Song>,
+    /// The teams of the simulated matches; those that are built in when none.
+    pub teams: Option<Teams>,
+    /// Whether the source of lines is written while it is read: a FIFO, no file.
+    pub lines_live: bool,
 }
 
 /// One channel of this node.
@@ -81,6 +89,7 @@ pub struct Node {
     control: Option<control::server::Server>,
     trees: Option<Trees>,
     jukebox: Option<crate::jukebox::server::Server>,
+    events: Option<crate::events::server::Server>,
     started: Now,
     turns: u64,
     reloads: u64,
@@ -117,6 +126,7 @@ impl Node {
         let channels = make::channels(&config, catalog, now);
         let client = make::client(&config, &environment);
         let spool = make::spool(&config, &environment);
+        let events = events::make(&config, &environment, seed);
         Self {
             cx: Cx::new(now, seed),
             config,
@@ -128,6 +138,7 @@ impl Node {
             http,
             control,
             trees: None,
+            events,
             jukebox,
             started: now,
             turns: 0,
@@ -153,6 +164,7 @@ impl Node {
         if let Some(client) = &mut self.client {
             client.start(&mut self.cx);
         }
+        self.events.iter_mut().for_each(|e| e.start(&mut self.cx));
         self.settle();
     }
 
@@ -171,8 +183,9 @@ impl Node {
                 let cx = &mut self.cx;
                 self.trees.iter_mut().for_each(|t| t.hashed(cx, span, hash));
             }
-            // No service of this configuration has a UDP socket yet.
-            Input::Datagram { .. } => {}
+            Input::Datagram { service, from, bytes } => self.datagram(service, from, bytes),
+            Input::Lines { bytes } => self.event_lines(bytes),
+            Input::LinesEnded => self.event_lines_ended(),
             Input::Opened { blob, facts } => self.opened(blob, facts),
             Input::Unreadable { blob, why } => self.unreadable(blob, why),
             Input::Faulted { blob } => self.faulted(blob),
@@ -239,7 +252,8 @@ impl Node {
             Service::Control => self.control.iter_mut().for_each(|c| c.incoming(cx)),
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.incoming(cx, peer)),
             Service::Jukebox => self.jukebox.iter_mut().for_each(|j| j.incoming(cx, peer)),
-            Service::TvCallback | Service::TvCommand => {}
+            Service::EventLines => self.events.iter_mut().for_each(|e| e.incoming(cx)),
+            Service::TvCallback | Service::TvCommand | Service::Events => {}
         }
     }
 
@@ -275,6 +289,9 @@ impl Node {
                 self.client.iter_mut().for_each(|c| c.data(cx, conn, bytes));
             }
             Some(Service::Jukebox) => self.jukebox.iter_mut().for_each(|j| j.data(cx, conn, bytes)),
+            Some(Service::EventLines) => {
+                self.events.iter_mut().for_each(|e| e.data(cx, conn, bytes));
+            }
             // Nobody has anything to say on the others.
             _ => {}
         }
@@ -294,7 +311,10 @@ impl Node {
             Some(Service::Control) => self.control.iter_mut().for_each(|c| c.ended(cx, conn)),
             Some(Service::Mesh) => self.trees.iter_mut().for_each(|t| t.ended(cx, conn)),
             Some(Service::Jukebox) => self.jukebox.iter_mut().for_each(|j| j.ended(cx, conn)),
-            None => {}
+            Some(Service::EventLines) => {
+                self.events.iter_mut().for_each(|e| e.ended(cx, conn));
+            }
+            Some(Service::Events) | None => {}
         }
     }
 
@@ -332,6 +352,8 @@ impl Node {
             Service::Control => self.control.iter_mut().for_each(|c| c.closed(conn)),
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.closed(cx, conn, why)),
             Service::Jukebox => self.jukebox.iter_mut().for_each(|j| j.closed(cx, conn, why)),
+            Service::EventLines => self.events.iter_mut().for_each(|e| e.closed(cx, conn)),
+            Service::Events => {}
         }
     }
 
@@ -378,6 +400,7 @@ impl Node {
             said |= self.settle_client();
             said |= self.settle_trees();
             said |= self.settle_jukebox();
+            said |= self.settle_events();
             said |= self.answer();
             if !said {
                 break;
@@ -530,6 +553,7 @@ impl Node {
         self.http.iter_mut().for_each(|http| http.drain(cx));
         self.control.iter_mut().for_each(|c| c.drain(cx));
         self.jukebox.iter_mut().for_each(|jukebox| jukebox.drain(cx));
+        self.events.iter_mut().for_each(|e| e.drain(cx));
         self.leave_trees();
     }
 
@@ -551,46 +575,6 @@ impl Node {
             self.stopping = Some(Stopping::Done);
             self.cx.out.push_back(Output::Done);
         }
-    }
-
-    /// Looks the books through; always true, so that it can stand in an assertion.
-    ///
-    /// # Panics
-    /// When they do not agree.
-    #[must_use]
-    pub fn check_invariants(&self) -> bool {
-        for (_, peer) in self.cx.peers.iter() {
-            let waits = peer.timer.is_some() || peer.closing;
-            assert!(waits, "each connection has a timer or is being closed: {peer:?}");
-        }
-        self.tv.iter().for_each(|tv| tv.check_invariants(&self.cx));
-        self.client.iter().for_each(|c| c.check_invariants(&self.cx));
-        self.http.iter().for_each(|http| http.check_invariants(&self.cx));
-        self.control.iter().for_each(|control| control.check_invariants(&self.cx));
-        self.trees.iter().for_each(|trees| trees.check_invariants(&self.cx));
-        self.jukebox.iter().for_each(|jukebox| jukebox.check_invariants(&self.cx));
-        self.check_owners();
-        true
-    }
-
-    /// Whatever is held has an owner, so that nothing is ever left behind.
-    fn check_owners(&self) {
-        let playouts = || self.channels.iter().filter_map(|c| c.playout.as_ref());
-        let client = self.client.iter();
-        let (tv, peers) = (self.tv.iter(), self.cx.peers.iter());
-        let timers = usize::from(matches!(self.stopping, Some(Stopping::Draining(_))))
-            + peers.filter(|(_, peer)| peer.timer.is_some()).count()
-            + tv.map(tv::server::Server::timers).sum::<usize>()
-            + playouts().map(Playout::timers).sum::<usize>()
-            + client.clone().map(tv::client::Client::timers).sum::<usize>()
-            + self.trees.iter().map(Trees::timers).sum::<usize>();
-        assert_eq!(self.cx.wheel.len(), timers, "each timer has an owner");
-        let blobs = self.channels.iter().map(|c| c.window.iter().count()).sum::<usize>()
-            + playouts().map(Playout::blobs).sum::<usize>()
-            + client.map(tv::client::Client::blobs).sum::<usize>()
-            + self.trees.iter().map(Trees::blobs).sum::<usize>()
-            + self.jukebox.iter().map(crate::jukebox::server::Server::blobs).sum::<usize>();
-        assert_eq!(self.cx.blobs.len(), blobs, "each blob has an owner");
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::base::port::{Gone, Level, StoreError};
 use crate::base::text::escaped;
 use crate::channel::{Block, playout, spool};
+use crate::events::server as ticker;
 use crate::jukebox;
 use crate::mesh;
 use crate::tv::{client, server};
@@ -239,6 +240,33 @@ pub(super) fn jukebox(event: &jukebox::server::Event) -> Line {
         E::Full { address } => {
             (Level::Debug, format!("jukebox: {} not let in: full, or stopping", who(address)))
         }
+    }
+}
+
+/// What happened to the live ticker.
+pub(super) fn events(event: &ticker::Event) -> Line {
+    use ticker::Event as E;
+    match event {
+        E::Joined(address) => (Level::Info, format!("events: {address} registered")),
+        E::Left(address) => (Level::Info, format!("events: {address} unregistered")),
+        E::Expired(address) => {
+            (Level::Info, format!("events: {address} forgotten: silent too long"))
+        }
+        E::Full { address, refused } => (
+            Level::Warn,
+            format!(
+                "events: {address} not registered ({refused} so far): no room in members_max or \
+                 per_address_max of [events]"
+            ),
+        ),
+        E::BadRequest { address, why, bytes } => {
+            (Level::Debug, format!("events: {address} sent \"{}\": {why}", escaped(bytes)))
+        }
+        E::KickOff { teams: [a, b], seed } => {
+            (Level::Info, format!("events: {} against {}, seed {seed}", shown(a), shown(b)))
+        }
+        E::BadLine(why) => (Level::Warn, format!("events: a line of the source is refused: {why}")),
+        E::Ended(count) => (Level::Info, format!("events: end of transmission after {count}")),
     }
 }
 

@@ -28,8 +28,12 @@ impl Node {
         self.reloads += 1;
         let store_changed = config.store.as_ref().map(|s| &s.directory)
             != self.config.store.as_ref().map(|s| &s.directory);
+        let old_events = self.config.events.take();
+        let teams_changed = self.environment.teams != environment.teams
+            || self.environment.lines_live != environment.lines_live;
         self.config = config;
         self.environment = environment;
+        self.reload_events(old_events.as_ref(), teams_changed);
         self.reload_tv();
         self.reload_channels(catalog);
         self.sync_roots();

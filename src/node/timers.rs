@@ -28,6 +28,10 @@ impl Node {
                 let cx = &mut self.cx;
                 self.trees.iter_mut().for_each(|t| t.timer(cx, what, why));
             }
+            Why::EventsTick => {
+                let cx = &mut self.cx;
+                self.events.iter_mut().for_each(|e| e.tick(cx));
+            }
             Why::DrainLimit => self.finish(),
             _ => self.conn_timeout(Conn(Key::from_bits(what)), why),
         }
@@ -53,6 +57,10 @@ impl Node {
             }
             (Service::Mesh, _) => self.trees.iter_mut().for_each(|t| t.timeout(cx, conn)),
             (Service::Jukebox, _) => self.jukebox.iter_mut().for_each(|j| j.timeout(cx, conn, why)),
+            (Service::EventLines, _) => {
+                self.events.iter_mut().for_each(|e| e.timeout(cx, conn));
+            }
+            (Service::Events, _) => {}
         }
     }
 }

@@ -36,6 +36,10 @@ mod control;
 #[cfg(test)]
 mod descriptors;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
+mod events_loss;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod jukebox;

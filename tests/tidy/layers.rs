@@ -357,6 +357,7 @@ mod tests {
         assert!(broken("src/main.rs", "use vidstreamd::tv::server;"));
         assert!(!broken("src/bin/vidstream.rs", "use vidstreamd::{control::wire, flags};"));
         assert!(!broken("src/bin/vidstream.rs", "use vidstreamd::{jukebox::client, flags};"));
+        assert!(broken("src/bin/vidstream.rs", "use vidstreamd::{channel::window, flags};"));
         assert!(!broken("tests/sim/main.rs", "use vidstreamd::tv::server;"));
         assert!(broken("tests/sim/net.rs", "use vidstreamd::io::stream;"));
         assert!(broken("tests/sim/main.rs", "let x = vidstreamd::daemon::run();"));

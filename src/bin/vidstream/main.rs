@@ -1,6 +1,7 @@
 //! vidstream: the person's program. It asks a running node through its control socket, and is a
-//! client of its services.
+//! client of its services. Each word of the command line has a file of its own; `ctl` is here.
 
+mod events;
 mod jukebox;
 
 use std::io::{self, Write as _};
@@ -18,6 +19,7 @@ use vidstreamd::io::ctl;
 const HELP: &str = "\
 Usage: vidstream ctl [--socket PATH] COMMAND
        vidstream jukebox [--player COMMAND | --output FILE] [--as-listed] HOST[:PORT] [COMMAND]
+       vidstream events HOST[:PORT] [--table] [--json] [--stats-file FILE]
 
 ctl asks a running vidstreamd on this machine. Its commands:
   status         the node in a few lines
@@ -30,6 +32,12 @@ ctl asks a running vidstreamd on this machine. Its commands:
 jukebox plays songs. Without a command it has a prompt: list, play N, stop, now, quit.
   list           the songs and their numbers
   play N         song N, to its end
+
+events shows the live ticker of a server until it ends or Ctrl+C, then what was lost.
+  --table            one event a line
+  --json             show no events, and the figures at the end as JSON
+  --stats-file FILE  write the figures as the original client does
+  --from ADDRESS     the address of this machine to listen on
 
 Flags:
   --socket PATH  the node's control socket; else the usual places are tried
@@ -54,16 +62,25 @@ enum Wish {
 }
 
 fn main() -> ExitCode {
-    let wish = wish(Parser::from_env());
-    let result = match wish {
-        Ok(Wish::Print(text)) => print(text.as_bytes()),
-        Ok(Wish::Jukebox(asked)) => jukebox::run(&asked),
-        Ok(Wish::Ask { socket, command }) => ask(socket, &command),
-        Err(why) => Err((exit::USAGE, format!("{why}\nTry 'vidstream --help'."))),
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let result = match words.split_first() {
+        Some((word, rest)) if word == "events" && !rest.iter().any(|w| w == "--help") => {
+            events::run(Parser::from_args(rest))
+        }
+        _ => rest(Parser::from_args(&words)),
     };
     let Err((code, why)) = result else { return ExitCode::SUCCESS };
     writeln!(io::stderr(), "vidstream: {why}").ok();
     ExitCode::from(code)
+}
+
+fn rest(parser: Parser) -> Outcome {
+    match wish(parser) {
+        Ok(Wish::Print(text)) => print(text.as_bytes()),
+        Ok(Wish::Jukebox(asked)) => jukebox::run(&asked),
+        Ok(Wish::Ask { socket, command }) => ask(socket, &command),
+        Err(why) => Err((exit::USAGE, format!("{why}\nTry 'vidstream --help'."))),
+    }
 }
 
 fn wish(mut parser: Parser) -> Result<Wish, String> {
@@ -98,7 +115,9 @@ fn wish(mut parser: Parser) -> Result<Wish, String> {
         }
         Some((ctl, _)) if ctl == "ctl" => Err("ctl: expected a command behind it".into()),
         Some((word, _)) => Err(format!("{word}: unknown; did you mean \"ctl {word}\"?")),
-        None => Err("expected \"ctl\" and a command, or \"jukebox\" and a host".into()),
+        None => {
+            Err("expected \"ctl\" and a command, or \"jukebox\" or \"events\" and a host".into())
+        }
     }
 }
 

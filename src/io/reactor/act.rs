@@ -33,6 +33,8 @@ impl Reactor {
             Output::Hold { conn, on } => self.change(conn, |s| s.held = on),
             Output::Close { conn, end } => self.close(conn, end),
             Output::SendTo { service, to, payload } => self.send_to(service, to, &payload),
+            Output::SendAll { service, to, bytes } => self.send_all(service, to, bytes),
+            Output::HoldLines { on } => self.hold_lines(on),
             Output::Open { blob, path } => self.open(blob, &path),
             Output::OpenSong { blob, path } => self.open_song(blob, &path),
             Output::Apart { conn } => self.change(conn, |s| s.apart = true),
@@ -138,6 +140,19 @@ impl Reactor {
         let body = payload.body.and_then(|b| self.maps.get(b.blob.0).map(|map| (b, map)));
         let body = body.map_or(Part::Own(&[]), |(b, map)| Part::Mapped(map, b.from, b.len));
         datagram.send(to, &[Part::Own(&payload.head), body, Part::Own(&payload.tail)]);
+    }
+
+    fn send_all(&mut self, service: Service, to: Rc<[SocketAddr]>, bytes: Rc<[u8]>) {
+        let mut datagrams = self.datagrams.iter_mut().flatten();
+        if let Some(datagram) = datagrams.find(|d| d.service == service) {
+            datagram.send_all(to, bytes);
+        }
+    }
+
+    fn hold_lines(&mut self, on: bool) {
+        if let Some(lines) = &mut self.lines {
+            lines.held = on;
+        }
     }
 
     fn open(&mut self, blob: Blob, path: &str) {

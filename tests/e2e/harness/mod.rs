@@ -13,6 +13,7 @@ pub(crate) mod original_server;
 pub(crate) mod peer;
 pub(crate) mod pulse;
 pub(crate) mod setup;
+pub(crate) mod ticker;
 pub(crate) mod viewer;
 
 use std::process::{Command, Stdio};
