@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 
-use world::scenario::{Fault, Outcome, Scenario};
 use world::SECOND;
+use world::scenario::{Fault, Outcome, Scenario};
 
 const HELP: &str = "\
 Plays a mesh in virtual time and tells what its members got.

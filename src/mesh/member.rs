@@ -237,6 +237,8 @@ impl Member {
             forwards: self.hub.feed.forwards(),
             held,
         };
+        // What was lost before is in what it holds now.
+        self.losses.clear();
         self.hub.links.say(cx, conn, &Message::Join(join));
     }
 

@@ -280,11 +280,8 @@ impl Member {
         let pull = self.pulls.entry((seq, s)).or_default();
         let rounds = u32::try_from(pull.turn / candidates.len()).unwrap_or(u32::MAX).clamp(1, 8);
         let asked = pull.turn > 0;
-        let patience = if pull.to.is_some() {
-            limits::MESH_PULL_PATIENCE
-        } else {
-            limits::MESH_AGAIN_MIN
-        };
+        let patience =
+            if pull.to.is_some() { limits::MESH_PULL_PATIENCE } else { limits::MESH_AGAIN_MIN };
         if asked && now.since(pull.since) < patience * rounds {
             return;
         }

@@ -727,7 +727,8 @@ impl Host {
             Event::Block(block) => {
                 let whole = Span { blob: block.blob, from: 0, len: block.len };
                 let right = self.bytes(block.blob).is_some_and(|bytes| {
-                    bytes.seq == Some(block.seq) && (bytes.len == block.len)
+                    bytes.seq == Some(block.seq)
+                        && (bytes.len == block.len)
                         && !bytes.is_wrong(whole)
                 });
                 if !right {

@@ -221,7 +221,8 @@ impl World {
         self.count_missing(dead);
         self.count_slots(dead);
         self.past = sum(self.past, dead.mesh.stats());
-        self.trace = (self.trace.rotate_left(9) ^ dead.log.trace).wrapping_mul(0x2545_f491_4f6c_dd1d);
+        self.trace =
+            (self.trace.rotate_left(9) ^ dead.log.trace).wrapping_mul(0x2545_f491_4f6c_dd1d);
     }
 
     /// Blocks that went on the air and of which the machine said nothing.
