@@ -283,6 +283,8 @@ pub const MESH_ASK_PATIENCE: Duration = Duration::from_secs(2);
 pub const MESH_ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The shortest wait before somebody is asked again who did not have it, or had no slot.
 pub const MESH_AGAIN_MIN: Duration = Duration::from_millis(200);
+/// How long a root's child waits for a root that is gone before it turns to other members.
+pub const MESH_ROOT_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the wait before a planned parent is asked again is doubled.
 pub const MESH_AGAIN_MAX: u32 = 4;
 /// Time for the answer to a request for missing bytes.

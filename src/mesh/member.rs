@@ -297,6 +297,8 @@ impl Member {
             Some(_) => Join { slots: 0, forwards: Stripes::EMPTY, part: true, ..join },
             None => join,
         };
+        // What was lost before is in what it holds now.
+        self.losses.clear();
         self.hub.links.say(cx, conn, &Message::Join(join));
     }
 

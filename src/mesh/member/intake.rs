@@ -17,6 +17,7 @@ use crate::base::limits;
 use crate::base::port::{Conn, Cx, End};
 use crate::base::time::Mono;
 use crate::mesh::event::Event;
+use crate::mesh::store::Held;
 use crate::mesh::wire::{
     Accept, Beat, Loss, Message, NodeId, Path, Place, Refuse, Refused, Release, Stripes, Subscribe,
 };
@@ -57,6 +58,7 @@ pub(super) struct Intake {
     pub(super) heir: Option<NodeId>,
     /// The parent that was lost and is not yet replaced, for the report.
     lost: Option<NodeId>,
+    lost_at: Mono,
     /// Who has been asked since there was a parent.
     tried: Vec<NodeId>,
     tried_at: Mono,
@@ -77,8 +79,22 @@ impl Member {
     /// The parents as a root that came back is told them; where there is none at the moment, the
     /// one that there should be.
     pub(super) fn parents(&self) -> Vec<(u8, NodeId)> {
+        let root = self.root.map(|(root, _)| root);
+        let from_root = |i: &Intake| i.lost.filter(|lost| Some(*lost) == root);
         let fed = self.intakes.iter().enumerate();
-        fed.filter_map(|(s, i)| Some((u8::try_from(s).ok()?, i.parent.or(i.planned)?))).collect()
+        let fed = fed.map(|(s, i)| (s, i.parent.or_else(|| from_root(i)).or(i.planned)));
+        fed.filter_map(|(s, parent)| Some((u8::try_from(s).ok()?, parent?))).collect()
+    }
+
+    /// Whether a stripe came from a root that is gone as such, a moment ago: it may only have been
+    /// restarted, and nobody else has what it would send. Which of the links to a root breaks first
+    /// says nothing.
+    fn awaits_root(&self, s: usize, now: Mono) -> bool {
+        let joined = matches!(self.control, super::Control::Joined(_));
+        let patience = if joined { limits::MESH_AGAIN_MIN } else { limits::MESH_ROOT_PATIENCE };
+        let intake = &self.intakes[s];
+        let from_root = intake.lost.is_some() && intake.lost == self.root.map(|(root, _)| root);
+        from_root && now.since(intake.lost_at) < patience
     }
 
     /// What comes from a node.
@@ -334,7 +350,8 @@ impl Member {
         }
         for s in orphans.iter() {
             let intake = &self.intakes[s];
-            if intake.parent.is_some() || intake.asked.is_some() {
+            let fed = intake.parent.is_some() || intake.asked.is_some();
+            if fed || self.awaits_root(s, cx.now.mono) {
                 continue;
             }
             let others = self.intakes.iter().filter_map(|other| other.parent);
@@ -378,18 +395,32 @@ impl Member {
             self.hub.stats.parents_lost += 1;
             self.hub.events.push_back(Event::LostParent { node, stripes, why });
         }
-        self.orphan(stripes, node);
+        self.orphan(cx.now.mono, stripes, node);
         self.pulls_lost(cx, node);
         self.pull_missing(cx, stripes);
         let orphans = (0..self.intakes.len()).filter(|s| self.intakes[*s].parent.is_none());
         let orphans = orphans.collect();
         self.rehome(cx, orphans);
+        // A move from it may have been accepted already, from a later block on.
+        let moved = (0..self.intakes.len()).filter(|s| self.begins_later(*s)).collect();
+        self.pull_missing(cx, moved);
     }
 
-    fn orphan(&mut self, stripes: Stripes, node: NodeId) {
+    /// Whether the parent of a stripe begins with a block behind one that is not all here, and
+    /// that nobody else sends.
+    fn begins_later(&self, s: usize) -> bool {
+        let (next, first) = (self.next.unwrap_or(0), self.intakes[s].first);
+        let lacks = |held: &Held| {
+            held.parts.get(s).is_some_and(|part| !part.is_full() && part.writer.is_none())
+        };
+        self.hub.store.iter().any(|(seq, held)| seq >= next && seq < first && lacks(held))
+    }
+
+    fn orphan(&mut self, now: Mono, stripes: Stripes, node: NodeId) {
         for s in stripes.iter() {
             let intake = &mut self.intakes[s];
             (intake.parent, intake.lost, intake.stuck) = (None, Some(node), None);
+            intake.lost_at = now;
             intake.tried.push(node);
         }
     }
@@ -408,7 +439,7 @@ impl Member {
         self.hub.stats.parents_lost += 1;
         self.hub.events.push_back(Event::LostParent { node, stripes, why });
         self.tell(cx, node, Message::Release(Release { stripes, from: 0 }));
-        self.orphan(stripes, node);
+        self.orphan(cx.now.mono, stripes, node);
         self.pull_missing(cx, stripes);
         self.rehome(cx, stripes);
     }

@@ -100,6 +100,10 @@ impl Planner {
     pub(super) fn strayed(&mut self, x: Key, stripes: Stripes, from: Key, to: Option<Key>) {
         let left: Stripes =
             (stripes & self.all).iter().filter(|s| self.parent(x, *s) == Some(from)).collect();
+        // Of a root that learns its trees they say in their joins where they are.
+        if left.is_empty() || self.settling.is_some() {
+            return;
+        }
         for s in left.iter() {
             let to = to.filter(|q| *q != from && self.may_stray(x, *q, s));
             self.detach(x, s);
@@ -110,7 +114,7 @@ impl Planner {
         }
         self.flush();
         self.place_rest(x);
-        if !left.is_empty() && from != self.root {
+        if from != self.root {
             self.suspect(from, x);
         }
     }

@@ -143,6 +143,7 @@ pub struct Host {
     pub log: Log,
     /// Sends wrong bytes.
     pub lies: bool,
+    leaving: bool,
     pub wake_at: u64,
     rng: Rng,
     sockets: Vec<Option<Socket>>,
@@ -172,6 +173,7 @@ impl Host {
             line,
             log,
             lies: false,
+            leaving: false,
             wake_at: u64::MAX,
             rng,
             sockets: Vec::new(),
@@ -236,6 +238,14 @@ impl Host {
         }
     }
 
+    /// Leaves gracefully.
+    pub fn leave(&mut self, net: &mut Net, now: u64) {
+        self.leaving = true;
+        self.cx.now = clocks(now);
+        self.lobby.clear(&mut self.cx);
+        self.drive(net, now, Mesh::leave);
+    }
+
     /// Nobody has more children than slots.
     pub fn check_slots(&self, net: &mut Net) {
         if self.mesh.served() > self.slots {
@@ -275,8 +285,8 @@ impl Host {
         let mark = letter.at ^ letter.news.mark().rotate_left(24) ^ u64::from(letter.from.host);
         self.log.trace = (self.log.trace.rotate_left(7) ^ mark).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         if matches!(letter.news, News::Incoming) {
-            // Its port is closed when it has left.
-            return if self.log.left {
+            // A node that leaves takes nobody in any more.
+            return if self.leaving {
                 super::answer_for_nobody(net, &letter);
             } else {
                 self.incoming(net, letter.from);

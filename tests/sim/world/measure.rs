@@ -75,7 +75,12 @@ impl World {
         if stands > 0 {
             self.survey.cycles += 1;
             let (host, stripe) = looping[0];
-            let what = format!("a cycle of {stands} places in stripe {stripe}");
+            let mut what = format!("a cycle of {stands} places in stripe {stripe}");
+            for (host, s) in looping.iter().take(if self.net.remember > 0 { 20 } else { 0 }) {
+                let up = parents[*host as usize][*s];
+                let memory = self.memories(*host).join("\n    ");
+                what += &format!("\n  {host} below {up} in {s}\n    {memory}");
+            }
             self.net.fault(self.now, host, &what);
         }
         self.survey.looks += 1;
@@ -89,8 +94,13 @@ impl World {
             return parents;
         };
         for row in host.mesh.links(&host.cx).iter().filter(|row| row.sends_to_us) {
-            let Some(parent) = row.node.map(host_of) else { continue };
-            let parent = u32::try_from(parent).unwrap_or(NOBODY);
+            let Some(node) = row.node else { continue };
+            let parent = u32::try_from(host_of(node)).unwrap_or(NOBODY);
+            // Another process of the same machine is another node.
+            let present = self.net.status.get(host_of(node)).map(|status| status.life);
+            if parent != 0 && present != Some((node.0 >> 32) as u32) {
+                continue;
+            }
             row.stripes.iter().for_each(|s| parents[s] = parent);
         }
         parents

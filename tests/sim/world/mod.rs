@@ -255,7 +255,7 @@ impl World {
     pub fn leave(&mut self, host: u32) {
         let now = self.now;
         let Some(Some(it)) = self.hosts.get_mut(host as usize) else { return };
-        it.drive(&mut self.net, now, Mesh::leave);
+        it.leave(&mut self.net, now);
         self.clear_away(host);
     }
 
