@@ -4,6 +4,7 @@
 //!
 //! `cargo run --release --example simulate -- --help` names the flags.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+#![allow(clippy::cast_precision_loss, reason = "seconds for people")]
 
 #[path = "../tests/sim/figures.rs"]
 mod figures;

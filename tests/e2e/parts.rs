@@ -78,6 +78,9 @@ fn sample(lab: &Lab, name: &str) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR"));
     fs::create_dir_all(lab.path("samples/etc")).unwrap();
     symlink(from.join("movies"), lab.path("samples/movies")).ok();
+    for beside in ["music", "events"] {
+        symlink(from.join("etc").join(beside), lab.path("samples/etc").join(beside)).ok();
+    }
     let text = fs::read_to_string(from.join("etc").join(name)).unwrap();
     lab.write(&format!("samples/etc/{name}"), text)
 }

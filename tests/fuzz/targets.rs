@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use vidstreamd::base::text::escaped;
 use vidstreamd::config::{Config, Environment, Place};
-use vidstreamd::{control, http, media, mesh, tv};
+use vidstreamd::{control, events, http, jukebox, media, mesh, tv};
 
 /// A target: its name, which is that of its corpus, and what it does.
 pub(crate) type Target = (&'static str, fn(&[u8]));
@@ -16,10 +16,14 @@ pub(crate) const TARGETS: &[Target] = &[
     ("config", config),
     ("control", control),
     ("duration", duration),
+    ("events", events),
     ("http", http),
     ("index", index),
+    ("jukebox_client", jukebox_client),
+    ("jukebox_server", jukebox_server),
     ("mesh", mesh),
     ("name", name),
+    ("teams", teams),
     ("text", text),
     ("tv", tv),
 ];
@@ -64,6 +68,15 @@ fn duration(data: &[u8]) {
     black_box(media::sniff::sniff(data));
 }
 
+fn events(data: &[u8]) {
+    if let Err(error) = events::wire::Received::parse(data) {
+        assert!(!error.to_string().contains(char::is_control), "what is shown is escaped");
+    }
+    if let Ok(request) = events::wire::Request::parse(data) {
+        assert_eq!(events::wire::Request::parse(request.bytes()), Ok(request));
+    }
+}
+
 fn http(data: &[u8]) {
     if let Ok(Some((_, used))) = http::wire::parse(data) {
         assert!(used <= data.len(), "a head is within what arrived");
@@ -78,6 +91,44 @@ fn http(data: &[u8]) {
 fn index(data: &[u8]) {
     if let Err(error) = media::index::parse(data) {
         assert!(!error.to_string().contains(char::is_control), "what is shown is escaped");
+    }
+}
+
+/// What a jukebox hears, whole and cut in two: the same requests.
+fn jukebox_server(data: &[u8]) {
+    let heard = |cut: usize| {
+        let (mut requests, mut all) = (jukebox::wire::Requests::default(), Vec::new());
+        for part in [&data[..cut], &data[cut..]] {
+            requests.push(part);
+            while let Ok(Some(asked)) = requests.poll() {
+                all.push(asked);
+            }
+        }
+        all
+    };
+    if data.len() < vidstreamd::base::limits::JUKEBOX_FRAME_BYTES_MAX {
+        assert_eq!(heard(0), heard(data.len() / 2), "how the bytes were cut does not matter");
+    }
+}
+
+/// What a listener hears: no more than came.
+fn jukebox_client(data: &[u8]) {
+    let mut frames = jukebox::wire::Frames::default();
+    for part in data.chunks(1500) {
+        frames.push(part);
+        while let Ok(Some(reply)) = frames.poll() {
+            black_box(reply);
+        }
+    }
+    frames.silence();
+    while let Ok(Some(reply)) = frames.poll() {
+        black_box(reply);
+    }
+}
+
+fn teams(data: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(data) {
+        black_box(events::teams::Teams::parse(text).is_ok());
     }
 }
 

@@ -1,5 +1,12 @@
 //! The cases that must hold, with their bounds: `simulate --figures` plays and prints them.
 #![allow(dead_code, unreachable_pub, reason = "the tests take the uplinks from here only")]
+#![allow(clippy::print_stdout, reason = "a table for people")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures are shares and rates: far below what a f64 holds exactly"
+)]
 
 use std::fmt::Write as _;
 

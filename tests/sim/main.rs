@@ -1,6 +1,7 @@
 //! The simulator's own tests: small meshes in virtual time, with faults drawn at random. The large
 //! runs are those of `examples/simulate.rs`. A run that fails says its seed:
 //! `SIM_SEED=17 cargo test --test sim one_seed -- --nocapture` plays that one again.
+#![allow(clippy::cast_possible_truncation, reason = "numbers of nodes")]
 
 mod figures;
 mod world;
@@ -168,7 +169,9 @@ fn no_fault_makes_anybody_miss_a_block_4() {
 fn one_seed_gives_one_run() {
     let seed = std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(3);
     let (faults, trace) = play(seed);
-    faults.iter().for_each(|fault| println!("{fault}"));
+    for fault in &faults {
+        println!("{fault}");
+    }
     assert_eq!(faults, Vec::<String>::new(), "seed {seed}");
     assert_eq!(play(seed).1, trace, "seed {seed}");
     assert_ne!(play(seed + 1).1, trace, "seed {seed}");

@@ -160,7 +160,7 @@ pub fn clocks(now: u64) -> Now {
 }
 
 impl Host {
-    pub fn new((id, life): (u32, u32), slots: usize, (mesh, cx): (Mesh, Cx), line: Line) -> Self {
+    pub fn new((id, life): (u32, u32), slots: usize, (mesh, cx): (Mesh, Cx), uplink: Line) -> Self {
         let log = Log { started: cx.now.mono.0, ..Log::default() };
         let rng = cx.rng.clone();
         Self {
@@ -170,7 +170,7 @@ impl Host {
             mesh,
             lobby: Lobby::default(),
             cx,
-            line,
+            line: uplink,
             log,
             lies: false,
             leaving: false,
@@ -231,10 +231,10 @@ impl Host {
             self.mesh.check_invariants(&self.cx);
         }
         let timer = self.cx.wheel.next().map_or(u64::MAX, |at| at.0);
-        let next = timer.min(self.line.done_at());
-        if next < self.wake_at {
-            net.calendar.wake(next, self.id);
-            self.wake_at = next;
+        let due = timer.min(self.line.done_at());
+        if due < self.wake_at {
+            net.calendar.wake(due, self.id);
+            self.wake_at = due;
         }
     }
 
@@ -773,7 +773,7 @@ impl Host {
                 net.status[self.id as usize].begun = true;
                 self.log.next = Some(block.seq + 1);
                 net.tally.blocks += 1;
-                self.remember(net, now, format!("block {}", block.seq));
+                self.remember(net, now, &format!("block {}", block.seq));
                 self.keep(block.blob);
             }
             Event::Missed { seq } => {
@@ -783,23 +783,23 @@ impl Host {
                 self.log.next = Some(seq + 1);
             }
             Event::Joined { .. } => {
-                self.remember(net, now, "joined".to_owned());
+                self.remember(net, now, "joined");
                 self.log.placed.get_or_insert(now);
                 self.log.full = None;
             }
             Event::Full { reason, .. } => {
-                self.remember(net, now, reason.clone());
+                self.remember(net, now, &reason);
                 self.log.full = Some(reason);
             }
             Event::Left => self.log.left = true,
             Event::Nonsense { why, .. } if !self.lies => {
-                self.remember(net, now, format!("nonsense: {why}"));
+                self.remember(net, now, &format!("nonsense: {why}"));
             }
-            other => self.remember(net, now, format!("{other:?}")),
+            other => self.remember(net, now, &format!("{other:?}")),
         }
     }
 
-    fn remember(&mut self, net: &Net, now: u64, what: String) {
+    fn remember(&mut self, net: &Net, now: u64, what: &str) {
         if net.remember == 0 {
             return;
         }

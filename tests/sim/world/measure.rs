@@ -1,6 +1,8 @@
 //! What is looked at each second of a run, and what is made of it: depths, cycles, moves, who was
 //! served, how evenly bytes were sent.
 
+use std::fmt::Write as _;
+
 use super::net::{MS, SECOND};
 use super::{World, host_of};
 
@@ -79,7 +81,8 @@ impl World {
             for (host, s) in looping.iter().take(if self.net.remember > 0 { 20 } else { 0 }) {
                 let up = parents[*host as usize][*s];
                 let memory = self.memories(*host).join("\n    ");
-                what += &format!("\n  {host} below {up} in {s}\n    {memory}");
+                write!(what, "\n  {host} below {up} in {s}\n    {memory}")
+                    .expect("a String takes it");
             }
             self.net.fault(self.now, host, &what);
         }
@@ -203,7 +206,7 @@ impl World {
     /// if wanted.
     pub fn spread(&self, at_least: u64, with_slots: bool) -> Spread {
         let hosts = self.hosts.iter().flatten().filter(|host| host.id != 0);
-        let rate = |host: &Box<super::Host>| {
+        let rate = |host: &super::Host| {
             let placed = host.log.placed?;
             let base = self.survey.base.get(host.id as usize).copied().unwrap_or((placed, 0));
             let (since, sent) = if base.0 > placed { base } else { (placed, 0) };
@@ -212,7 +215,7 @@ impl World {
             let nanos = self.now.saturating_sub(since).max(1);
             counts.then(|| (host.log.sent - sent) as f64 / nanos as f64)
         };
-        Spread::of(&hosts.filter_map(rate).collect::<Vec<_>>())
+        Spread::of(&hosts.map(|host| &**host).filter_map(rate).collect::<Vec<_>>())
     }
 
     /// Copies of the channel that the root has sent since measuring began.

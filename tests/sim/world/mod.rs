@@ -6,6 +6,12 @@
 //! * `host`: one machine with its connections and blocks.
 //! * `measure`: what is looked at each second, and the figures at the end.
 //! * `scenario`: a whole run: who joins, what fails.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures are shares and times: far below what a f64 holds exactly"
+)]
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "two programs share it, no one else")]
 
 mod calendar;
@@ -133,8 +139,8 @@ impl World {
         let mut cx = Cx::new(clocks(self.now), self.settings.seed ^ u64::from(life) << 40);
         let mesh = Mesh::new_root(&mut cx, settings);
         let slots = self.settings.root_slots;
-        let line = Line::new(0);
-        self.enter(Host::new((0, life), slots, (mesh, cx), line));
+        let uplink = Line::new(0);
+        self.enter(Host::new((0, life), slots, (mesh, cx), uplink));
         // What is already in the mesh and not yet on the air enters again.
         let window = self.settings.lead / self.settings.lasts;
         let from = self.next_seq.saturating_sub(window).max(self.net.first.1);
@@ -174,9 +180,9 @@ impl World {
         let own = Rng::new(self.settings.seed ^ node_id(host, life).0.rotate_left(17)).next_u64();
         let mut cx = Cx::new(clocks(self.now), own);
         let mesh = Mesh::new_member(&mut cx, settings);
-        let line = Line::new(self.settings.uplink);
+        let uplink = Line::new(self.settings.uplink);
         self.alive.push(host);
-        self.enter(Host::new((host, life), slots, (mesh, cx), line));
+        self.enter(Host::new((host, life), slots, (mesh, cx), uplink));
     }
 
     fn enter(&mut self, mut host: Host) {
@@ -279,7 +285,9 @@ impl World {
     /// Some hosts and the rest do not reach each other until a moment.
     pub fn part(&mut self, hosts: &[u32], until: u64) {
         self.net.status.iter_mut().for_each(|status| status.side = false);
-        hosts.iter().for_each(|host| self.net.status[*host as usize].side = true);
+        for host in hosts {
+            self.net.status[*host as usize].side = true;
+        }
         self.net.cut_until = Some(until);
     }
 

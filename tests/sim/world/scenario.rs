@@ -156,7 +156,7 @@ impl Scenario {
         if let Some((after, fault)) = self.fault {
             self.pass(&mut world, &mut rng, after, &mut deaths);
             let before = world.parents();
-            self.strike(&mut world, &mut rng, fault, &mut deaths);
+            Self::strike(&mut world, &mut rng, fault, &mut deaths);
             self.pass(&mut world, &mut rng, self.time.saturating_sub(after), &mut deaths);
             changed = world.changed_since(&before);
         } else {
@@ -194,7 +194,7 @@ impl Scenario {
         Some((world.now + wait as u64) / WINDOW * WINDOW + WINDOW)
     }
 
-    fn strike(&self, world: &mut World, rng: &mut Rng, fault: Fault, deaths: &mut u64) {
+    fn strike(world: &mut World, rng: &mut Rng, fault: Fault, deaths: &mut u64) {
         match fault {
             Fault::Deaths { percent, silent } => {
                 for host in some(world, rng, percent) {
