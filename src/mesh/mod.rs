@@ -22,6 +22,24 @@
 //! pieces, so a parent that waits for the rest of one stripe still sends others, beats and answers
 //! over the same link. A link has a queue of limited bytes; what a slow child has not been sent is
 //! no queue but its place in the blocks that are kept.
+//!
+//! # Figures
+//! `cargo run --release --example simulate -- --figures` plays every case and says which bounds
+//! hold. On a machine of 2 shared cores (Linux 6.18), 1000 members of 4 slots, 8 stripes, lead 6 s
+//! unless said; nobody missed a block, no slot was exceeded and no cycle was seen in any of them:
+//!
+//! | case | measured | bound |
+//! |---|---|---|
+//! | steady | Jain .9991, max/mean 1.04, depth 8, root 8.0 copies | .99, 1.1, 8, 8 |
+//! | mean life 600 s, silent, 10 min | Jain .9994; depth **13**, pulled **2.3 %** | .98; 12, 2 % |
+//! | mixed slots, the same | max/mean **1.37**, depth 21, pulled **2.4 %** | 1.3, 24, 2 % |
+//! | 10 % die at once, silent | hole p99 2.41 s | 3 s |
+//! | the same, reset | hole p50 69 ms, p99 **1144 ms** | 300 ms |
+//! | a third cut off for 5 s, lead 8 s | pulled 1.2 % | 2 % |
+//! | root away for 2 s | 3.1 % of parents changed | 5 % |
+//!
+//! What is bold falls short. Of what is pulled under churn two thirds are the blocks between the
+//! air and the live edge that each newcomer begins with.
 
 mod complaints;
 mod event;
