@@ -57,14 +57,25 @@ impl Daemon {
     /// Starts with this configuration, written into `directory` beside the log; returns when it is
     /// ready.
     pub(crate) fn start(directory: &Path, configuration: &str) -> Outcome<Self> {
+        Self::start_by(&[], directory, configuration)
+    }
+
+    /// The same behind other words, such as those that put it on a host of its own.
+    pub(crate) fn start_by(
+        before: &[String],
+        directory: &Path,
+        configuration: &str,
+    ) -> Outcome<Self> {
         let file = directory.join("bench.toml");
         fs::write(&file, configuration)?;
         let log = directory.join("log");
-        let child = command(&file).stderr(File::create(&log)?).spawn()?;
+        let mut command = command_by(before, &file);
+        let child = command.stderr(File::create(&log)?).spawn()?;
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut daemon = Self { child, log, tv: nowhere, http: nowhere };
         daemon.wait_for_log("ready: ")?;
-        daemon.tv = daemon.listens("tv")?;
+        // A client serves no tv.
+        daemon.tv = daemon.listens("tv").unwrap_or(nowhere);
         daemon.http = daemon.listens("http")?;
         Ok(daemon)
     }
@@ -149,7 +160,13 @@ impl Drop for Daemon {
 
 /// The command that starts the program with a configuration file.
 pub(crate) fn command(configuration: &Path) -> Command {
-    let mut command = Command::new(BINARY);
+    command_by(&[], configuration)
+}
+
+fn command_by(before: &[String], configuration: &Path) -> Command {
+    let mut words = before.iter().map(String::as_str).chain([BINARY]);
+    let mut command = Command::new(words.next().unwrap_or(BINARY));
+    command.args(words);
     command.arg("-c").arg(configuration).args(["--log-target", "stderr"]);
     command.env_remove("NOTIFY_SOCKET").env("RUST_BACKTRACE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::null());

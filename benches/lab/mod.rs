@@ -7,12 +7,16 @@ pub(crate) mod daemon;
 pub(crate) mod figures;
 pub(crate) mod films;
 pub(crate) mod hop;
+pub(crate) mod kill;
+#[path = "../../tests/e2e/harness/namespaces.rs"]
+pub(crate) mod namespaces;
 pub(crate) mod readers;
 pub(crate) mod sender;
 pub(crate) mod server;
 pub(crate) mod viewers;
 
 use std::error::Error;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -46,4 +50,11 @@ pub(crate) fn load() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let average = text.split(' ').next().unwrap_or("?").to_owned();
     format!("{cores} cores, load average {average} at the start")
+}
+
+/// Whether a command runs and succeeds here.
+pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
