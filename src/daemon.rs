@@ -3,8 +3,8 @@
 //!
 //! A turn: poll (timeout 0 while there is work that no event will announce, else until the next
 //! deadline) → clocks, once → signals → ready sockets, each with a byte budget, each input followed
-//! by a full drain → due timers → flush dirty connections → accept → a slice of the disk's work →
-//! watchdog. What a drained output brings about at once (a file opened, a dial refused) is told
+//! by a full drain → due timers → flush dirty connections → hashes → accept → a slice of the disk's
+//! work → watchdog. What a drained output brings about at once (a file opened, a dial refused) is told
 //! before the next input.
 
 mod reload;
@@ -140,6 +140,8 @@ impl Daemon {
         self.settle();
         self.flush();
         self.reactor.send_datagrams(self.now.mono);
+        self.reactor.hash();
+        self.settle();
         self.accept();
         self.reactor.spool();
         self.settle();

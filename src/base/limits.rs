@@ -100,6 +100,8 @@ pub const FINDINGS_SHOWN_MAX: usize = 10;
 pub const READ_BUDGET_BYTES: usize = 256 << 10;
 /// Bytes written to one stream before the next has its turn.
 pub const WRITE_BUDGET_BYTES: usize = 1 << 20;
+/// Bytes of blocks that are hashed in one turn of the loop: a millisecond or two.
+pub const HASH_BUDGET_BYTES: u64 = 1 << 20;
 /// Bytes that the kernel holds unsent for one stream (`TCP_NOTSENT_LOWAT`): what keeps "written"
 /// close to "taken".
 pub const NOTSENT_BYTES_MAX: u32 = 128 << 10;
@@ -297,6 +299,10 @@ pub const MESH_REPORT_EVERY: Duration = Duration::from_secs(5);
 pub const MESH_REJOIN_MIN: Duration = Duration::from_millis(200);
 /// See [`MESH_REJOIN_MIN`].
 pub const MESH_REJOIN_MAX: Duration = Duration::from_secs(10);
+/// How often a member at another root than the best looks whether that one answers.
+pub const MESH_HOME_EVERY: Duration = Duration::from_secs(3);
+/// For how long a better root has to answer before a member goes back to it.
+pub const MESH_HOME_AFTER: Duration = Duration::from_secs(10);
 /// How long a member that leaves serves its children.
 pub const MESH_LEAVE_MAX: Duration = Duration::from_secs(2);
 /// How long a link that carries nothing is kept.

@@ -113,6 +113,8 @@ pub struct Reactor {
     spooler: Option<Spooler>,
     ready: VecDeque<Conn>,
     dirty: VecDeque<Conn>,
+    /// What is to be hashed once everything that waited to be sent is on its way.
+    hashes: VecDeque<(Span, Rc<Map>)>,
     told: VecDeque<Told>,
     notes: Vec<(Level, String)>,
     conns_max: usize,
@@ -141,6 +143,7 @@ impl Reactor {
             spooler: None,
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
+            hashes: VecDeque::new(),
             told: VecDeque::new(),
             notes: Vec::new(),
             conns_max: conns_max.clamp(1, limits::CONNS_MAX),
@@ -230,6 +233,7 @@ impl Reactor {
         let backlog = |l: &Listener| l.readable && l.paused_until.is_none();
         !self.ready.is_empty()
             || !self.dirty.is_empty()
+            || !self.hashes.is_empty()
             || !self.told.is_empty()
             || self.spooler.as_ref().is_some_and(Spooler::is_busy)
             || self.listeners.iter().flatten().any(backlog)
@@ -486,6 +490,20 @@ impl Reactor {
     /// Refuses the connection of the last [`Reactor::accept`] unless the node took it.
     pub fn refuse_unclaimed(&mut self) {
         self.incoming = None;
+    }
+
+    /// Hashes what was asked for, as much as one turn may take.
+    pub fn hash(&mut self) {
+        let mut left = limits::HASH_BUDGET_BYTES;
+        while let Some((span, map)) = self.hashes.pop_front() {
+            let library = self.library.as_ref().map(AsFd::as_fd);
+            let hash = map.hash(library, span.from, span.len);
+            self.told.push_back(Told::Hashed(span, hash));
+            left = left.saturating_sub(span.len);
+            if left == 0 {
+                return;
+            }
+        }
     }
 
     /// Writes a slice of what is to be stored.

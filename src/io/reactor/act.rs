@@ -40,7 +40,7 @@ impl Reactor {
             Output::Apart { conn } => self.change(conn, |s| s.apart = true),
             Output::Create { blob, max } => self.create(blob, max),
             Output::Seal { blob, len } => self.seal(blob, len, now),
-            Output::Hash { span } => self.hash(span),
+            Output::Hash { span } => self.hash_later(span),
             Output::Release { blob } => self.release(blob),
             Output::Store { blob, len, name } => self.store(blob, len, name),
             Output::Unstore { name } => {
@@ -201,14 +201,16 @@ impl Reactor {
         self.opened(blob, result);
     }
 
-    fn hash(&mut self, span: Span) {
-        let map = self.maps.get(span.blob.0);
-        let library = self.library.as_ref().map(AsFd::as_fd);
-        let hash = map.and_then(|map| map.hash(library, span.from, span.len));
-        self.told.push_back(Told::Hashed(span, hash));
+    /// Children are sent the last bytes of a stripe before it is hashed: each hop would add that.
+    fn hash_later(&mut self, span: Span) {
+        match self.maps.get(span.blob.0) {
+            Some(map) => self.hashes.push_back((span, Rc::clone(map))),
+            None => self.told.push_back(Told::Hashed(span, None)),
+        }
     }
 
     fn release(&mut self, blob: Blob) {
+        self.hashes.retain(|(span, _)| span.blob != blob);
         self.maps.remove(blob.0);
         self.faulted.remove(blob.0);
     }

@@ -49,6 +49,7 @@ impl World {
             }
         }
         while self.reactor.dirty_len() > 0 && self.reactor.flush_next(&mut buffer) {}
+        self.reactor.hash();
         self.told.extend(std::iter::from_fn(|| self.reactor.poll_told()));
     }
 
@@ -299,4 +300,22 @@ fn bytes_of_files_and_of_received_blocks_have_the_same_hash() {
     world.act(Output::Hash { span: Span { blob: file, from: 0, len: 1 } });
     world.turn();
     assert!(matches!(world.told.last(), Some(Told::Hashed(_, None))), "the file is gone");
+}
+
+#[test]
+fn hashes_wait_until_they_are_asked_for_and_a_turn_takes_no_more_than_its_part() {
+    let mut world = World::new(10);
+    let len = limits::HASH_BUDGET_BYTES / 2 + 1;
+    let blobs = [0; 5].map(|_| Blob(world.key()));
+    for blob in blobs {
+        world.act(Output::Create { blob, max: len });
+        world.act(Output::Hash { span: Span { blob, from: 0, len } });
+    }
+    assert!(world.reactor.poll_told().is_none(), "what is to be sent goes first");
+    world.act(Output::Release { blob: blobs[1] });
+    let mut turn = || {
+        world.reactor.hash();
+        std::iter::from_fn(|| world.reactor.poll_told()).count()
+    };
+    assert_eq!([turn(), turn(), turn()], [2, 2, 0], "and not what was given up");
 }
