@@ -124,6 +124,21 @@ impl Schedule {
         &self.playlist
     }
 
+    /// A name for the numbers that it gives to blocks: on every machine the same for the same epoch
+    /// and playlist, and another one for any other (FNV-1a of what the numbers follow from).
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let start = [self.epoch.0.to_le_bytes(), u64::from(self.repeat).to_le_bytes()];
+        let movies = self.playlist.iter().zip(&self.ends).flat_map(|(movie, end)| {
+            let name = movie.name().as_bytes();
+            let ends = [name.len() as u64, end.blocks, end.nanos].map(u64::to_le_bytes);
+            ends.into_iter().flatten().chain(name.iter().copied())
+        });
+        start.into_iter().flatten().chain(movies).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+
     /// The block that runs `offset` nanoseconds into a lap.
     fn in_lap(&self, laps: u128, offset: u128) -> Option<Position> {
         let offset = u64::try_from(offset).ok()?;

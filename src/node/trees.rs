@@ -13,16 +13,19 @@ use std::rc::Rc;
 
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Span, Why};
+use crate::base::time::Wall;
 use crate::base::wheel::Timer;
 use crate::channel::Block;
+use crate::channel::playout::Playout;
 use crate::config::{self, Role};
 use crate::media::name;
+use crate::media::schedule::Schedule;
 use crate::media::sniff::{Container, sniff};
 use crate::mesh::wire::NodeId;
 use crate::mesh::{
     Airing, Arrived, Event, Lobby, MemberSettings, Mesh, PartSettings, RootSettings,
 };
-use crate::node::{Node, observe};
+use crate::node::{Channel, Node, observe};
 
 /// A node's parts in meshes.
 #[derive(Debug, Default)]
@@ -39,8 +42,8 @@ struct Tree {
     mesh: Option<Mesh>,
     /// The run of the channel, where this node is its root.
     epoch: Option<u64>,
-    /// The newest block that a root gave to the mesh.
-    given: Option<u64>,
+    /// The newest block that a root gave to the mesh, and its air time.
+    given: Option<(u64, Wall)>,
     /// Blocks that are complete and not on the air yet, oldest first.
     waiting: VecDeque<Rc<Block>>,
     timer: Option<Timer>,
@@ -179,6 +182,15 @@ impl Tree {
             }
             held
         });
+    }
+
+    /// Whether the blocks that a root has given to the mesh have the same numbers by this schedule.
+    /// Where they have not the numbers begin anew, perhaps lower, and only another run of the
+    /// channel lets members take them.
+    fn goes_on(&self, schedule: Option<&Schedule>) -> bool {
+        let time = |seq| Some(schedule?.position(seq)?.starts_at);
+        self.epoch == Some(run_of(schedule))
+            || self.given.is_some_and(|(s, at)| time(s) == Some(at))
     }
 
     /// Gives up what waits for its air time.
@@ -323,17 +335,16 @@ impl Node {
     pub(super) fn sync_roots(&mut self) {
         let config = self.config.mesh.clone().filter(|_| self.config.role == Role::Server);
         let (Some(config), Some(mut trees)) = (config, self.trees.take()) else { return };
-        // The epoch is the same for every server of the same programme.
-        let channels = self.config.channels.iter();
-        let epochs: Vec<u64> = channels.map(|channel| channel.epoch.0.unsigned_abs()).collect();
+        let schedules: Vec<_> = self.channels.iter().map(schedule_of).collect();
         trees.each.retain(|number, tree| {
-            let stays = tree.epoch == epochs.get(*number).copied();
+            let stays = schedules.get(*number).is_some_and(|schedule| tree.goes_on(*schedule));
             if !stays {
                 tree.abandon(&mut self.cx);
             }
             stays
         });
-        for (number, epoch) in epochs.into_iter().enumerate() {
+        let runs: Vec<u64> = schedules.into_iter().map(run_of).collect();
+        for (number, epoch) in runs.into_iter().enumerate() {
             if let Entry::Vacant(vacant) = trees.each.entry(number) {
                 let settings = self.root_settings(&config, number, epoch);
                 let mesh = Some(Mesh::new_root(&mut self.cx, settings));
@@ -381,10 +392,10 @@ impl Node {
         let tree = self.trees.as_mut().and_then(|t| t.each.get_mut(&number));
         let Some(tree) = tree.filter(|t| t.epoch.is_some()) else { return };
         let Some(mesh) = &mut tree.mesh else { return };
-        if tree.given.is_some_and(|seq| seq >= block.seq) {
+        if tree.given.is_some_and(|(seq, _)| seq >= block.seq) {
             return;
         }
-        tree.given = Some(block.seq);
+        tree.given = Some((block.seq, block.starts_at));
         tree.lent.push(block.blob);
         let airing = Airing {
             seq: block.seq,
@@ -429,7 +440,10 @@ impl Node {
         let Some(tree) = tree else { return };
         match event {
             Event::Block(arrived) => {
-                // One that is over is not shown any more, but stored all the same.
+                // One that is over is not shown any more, but stored all the same. What waits and
+                // airs later is of a run that is over.
+                let stays = tree.waiting.partition_point(|b| b.starts_at < arrived.starts_at);
+                tree.waiting.drain(stays..).for_each(|block| self.cx.release(block.blob));
                 tree.lent.push(arrived.blob);
                 tree.waiting.push_back(Rc::new(block(&arrived)));
                 self.air_due(number);
@@ -492,6 +506,15 @@ impl Node {
             tree.drop_waiting(&mut self.cx);
         }
     }
+}
+
+fn schedule_of(channel: &Channel) -> Option<&Schedule> {
+    channel.playout.as_ref().map(Playout::schedule)
+}
+
+/// The run of a channel: the same for every server of the same programme.
+fn run_of(schedule: Option<&Schedule>) -> u64 {
+    schedule.map_or(0, Schedule::fingerprint)
 }
 
 /// The clock may be set while a block waits for its time.

@@ -158,6 +158,55 @@ fn two_servers_of_one_programme_stand_in_for_each_other() {
 }
 
 #[test]
+fn a_playlist_with_fewer_blocks_for_the_same_time_stalls_nobody() {
+    let mut world = world();
+    let text = |movie: &str| {
+        let channel = server_text("127.0.0.1", &[movie]);
+        channel + &mesh_text("127.0.0.1:6061", 2, &[])
+    };
+    let server = world.start(&text("a"), &movies());
+    let relay = relay(&mut world, 6071, &["127.0.0.1:6061"]);
+    world.run(ms(1_000));
+    let direct = member(&mut world, 7001, &["127.0.0.1:6061"], "");
+    let below = member(&mut world, 7002, &["127.0.0.1:6071"], "");
+    world.run(LASTS * 8);
+    // Blocks that last three times as long: a third of the number at any time.
+    let longer = catalog(&[("a", 5, LASTS), ("b", 3, LASTS * 3), ("f", 2, LASTS)]);
+    world.reload(server, &text("b"), &longer);
+    world.run(LASTS * 12);
+    let live = |host: usize| world.hosts[host].live(0).map(|live| live.1);
+    for host in [direct, below, relay] {
+        assert_eq!(live(host), live(server), "host {host}");
+    }
+    for host in [direct, below] {
+        let stored = world.hosts[host].stored.len();
+        world.run(LASTS * 9);
+        assert!(world.hosts[host].stored.len() >= stored + 3, "host {host} goes on");
+    }
+}
+
+#[test]
+fn a_playlist_that_goes_on_as_it_was_is_the_same_run() {
+    let mut world = world();
+    let text = |movies: &str| {
+        let channel = server_text("127.0.0.1", &["a"]).replace("[\"a\"]", movies);
+        let channel = channel.replace("repeat = true", "repeat = false");
+        // When this world begins.
+        channel.replace("2026-01-01T00:00:00Z", "2027-01-15T08:00:00Z")
+            + &mesh_text("127.0.0.1:6061", 2, &[])
+    };
+    let server = world.start(&text("[\"a\", \"a\", \"a\", \"a\"]"), &movies());
+    let client = member(&mut world, 7001, &["127.0.0.1:6061"], "");
+    world.run(LASTS * 6);
+    world.reload(server, &text("[\"a\", \"a\", \"a\", \"a\", \"b\"]"), &movies());
+    world.run(LASTS * 6);
+    let lines = world.hosts[client].lines.iter();
+    let places = lines.filter(|(_, line)| line.ends_with("gave us a place"));
+    assert_eq!(places.count(), 1, "nothing has changed for it");
+    check_complete(&world, client, ("a", 5), 8);
+}
+
+#[test]
 fn roots_whose_names_come_up_later_are_found_then() {
     let mut world = world();
     root(&mut world, "127.0.0.1", 2);
