@@ -81,7 +81,12 @@ pub(super) struct Held {
     pub(super) head: Box<[u8]>,
     /// When it was first heard of.
     pub(super) since: Mono,
+    /// What was said of each stripe, when they turned out not to make up the block.
+    said: Vec<Said>,
 }
+
+/// The hash of a stripe, and who said so and sent it.
+type Said = (Option<[u8; 32]>, Vec<NodeId>);
 
 impl Held {
     /// Whether it is complete and right.
@@ -131,6 +136,9 @@ pub(super) struct Store {
     /// Blocks below this are not taken in any more.
     pub(super) floor: u64,
     newest: Option<u64>,
+    /// What was said of blocks that were dropped because their stripes did not make them up, until
+    /// the root has spoken.
+    accused: BTreeMap<u64, Vec<Said>>,
     /// Bytes that came although they were there, or did not fit.
     pub(super) wasted: u64,
 }
@@ -201,6 +209,13 @@ impl Store {
     /// The root's own head: whatever it contradicts is taken back.
     pub(super) fn correct(&mut self, cx: &mut Cx, announced: &wire::Block) -> Corrected {
         let mut corrected = Corrected::default();
+        let accused = self.accused.get_mut(&announced.seq);
+        let said = accused.and_then(|all| all.get_mut(usize::from(announced.stripe)));
+        if let Some((hash, sources)) = said.map(core::mem::take) {
+            let wrong = hash.is_some_and(|hash| hash != announced.stripe_hash);
+            let senders = sources.into_iter().filter(|_| wrong);
+            corrected.senders.extend(senders.map(|node| (node, usize::from(announced.stripe))));
+        }
         let Some(held) = self.blocks.get_mut(&announced.seq).filter(|held| !held.is_whole()) else {
             return corrected;
         };
@@ -348,8 +363,12 @@ impl Store {
 
     /// Gives up a block.
     pub(super) fn drop_block(&mut self, cx: &mut Cx, seq: u64) {
-        if let Some(held) = self.blocks.remove(&seq) {
-            held.drop_blob(cx);
+        let Some(mut held) = self.blocks.remove(&seq) else { return };
+        let said = core::mem::take(&mut held.said);
+        held.drop_blob(cx);
+        self.accused.retain(|seq, _| *seq >= self.floor);
+        if !said.is_empty() && self.accused.len() < limits::WINDOW_BLOCKS_MAX {
+            self.accused.insert(seq, said);
         }
     }
 
@@ -359,6 +378,7 @@ impl Store {
             held.drop_blob(cx);
         }
         self.writing.clear();
+        self.accused.clear();
     }
 
     /// A link is gone, and with it what it was filling.
@@ -476,6 +496,7 @@ impl Held {
             own,
             head: Box::default(),
             since: now,
+            said: Vec::new(),
         }
     }
 
@@ -505,6 +526,7 @@ impl Held {
                 return Verdict::None;
             }
             let now = cx.now.mono;
+            self.said = self.parts.iter().map(|p| (p.hash, p.sources.clone())).collect();
             self.parts.iter_mut().for_each(|part| part.empty(now));
             self.state = State::Filling;
             return Verdict::BadBlock(seq);

@@ -111,6 +111,25 @@ fn a_forged_hash_of_a_block_from_the_only_parent_costs_no_block() {
 }
 
 #[test]
+fn a_parent_whose_heads_go_with_its_wrong_bytes_is_left() {
+    for seed in 60..64 {
+        let mut world = grown(seed, 14);
+        world.run(SECOND * 12);
+        let liar = inner(&world);
+        let name = world.hosts[liar].mesh.node();
+        world.hosts[liar].deceives = true;
+        world.run(SECOND * 12);
+        check(&world, 20, seed);
+        let fed =
+            |row: &LinkRow| row.sends_to_us && row.node == Some(name) && !row.stripes.is_empty();
+        for (member, host) in world.hosts.iter().enumerate().skip(1) {
+            let rows = host.mesh.links(&host.cx);
+            assert!(!rows.iter().any(fed), "seed {seed}: member {member} takes from it");
+        }
+    }
+}
+
+#[test]
 fn two_liars_at_once_cost_nobody_a_block() {
     let mut world = World::new(47, 4, 4);
     for _ in 0..16 {

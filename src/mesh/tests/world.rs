@@ -69,6 +69,8 @@ pub(super) struct Host {
     pub(super) stalled: bool,
     /// Sends wrong bytes.
     pub(super) lies: bool,
+    /// Sends wrong bytes of a stripe, and heads that go with them.
+    pub(super) deceives: bool,
     /// Says wrong hashes of blocks.
     pub(super) forges: bool,
     /// Whether it can be dialled.
@@ -239,6 +241,7 @@ impl World {
             left: false,
             stalled: false,
             lies: false,
+            deceives: false,
             forges: false,
             listens: true,
             events: Vec::new(),
@@ -554,6 +557,10 @@ impl World {
             let mut body = it.blobs[&span.blob][from..from + len].to_vec();
             if it.lies {
                 body[0] ^= 1;
+            }
+            if it.deceives {
+                body[0] ^= 1;
+                bytes = trouble::agreeing(&bytes, &body);
             }
             if it.forges {
                 bytes = trouble::forged(&bytes);
