@@ -33,6 +33,8 @@ pub struct Status {
     pub mesh: Vec<MeshStatus>,
     /// The jukebox; none when it is switched off.
     pub jukebox: Option<JukeboxStatus>,
+    /// The live ticker; none when it is switched off.
+    pub events: Option<EventsStatus>,
     /// The HTTP server.
     pub http: HttpStatus,
     /// Log lines that could not be written.
@@ -253,6 +255,25 @@ pub struct JukeboxStatus {
     pub stalled: u64,
     /// Listeners cut off because their song broke.
     pub faulted: u64,
+}
+
+/// The live ticker; all but `members` count from the start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct EventsStatus {
+    /// Members now.
+    pub members: usize,
+    /// New members.
+    pub joins: u64,
+    /// Registrations for which there was no room.
+    pub refused: u64,
+    /// Events of all transmissions.
+    pub events: u64,
+    /// Datagrams that were wanted for them.
+    pub datagrams: u64,
+    /// Datagrams that were no command.
+    pub bad_requests: u64,
+    /// Lines that were refused.
+    pub bad_lines: u64,
 }
 
 /// The HTTP server; all but `connections` count from the start.

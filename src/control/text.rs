@@ -53,6 +53,10 @@ pub fn status(status: &Status) -> String {
         let text = format!("{songs} songs, {listeners} listeners, {playing} of them hear one");
         ("jukebox", text)
     }));
+    rows.extend(status.events.as_ref().map(|events| {
+        let (members, sent) = (events.members, events.events);
+        ("ticker", format!("{members} members, {sent} events sent"))
+    }));
     rows.extend(status.store.as_ref().map(|store| {
         let (blocks, bytes) = (store.blocks, store.bytes);
         ("store", format!("{}: {}, {blocks} blocks, {bytes} bytes", store.directory, store.state))

@@ -5,8 +5,8 @@ use core::fmt::{self, Write as _};
 
 use crate::base::stats::Histogram;
 use crate::base::status::{
-    Answers, CHANNEL_STATES, ChannelStatus, HttpStatus, MeshStatus, ReceiveStatus, STORE_STATES,
-    Status, StoreStatus, TvStatus,
+    Answers, CHANNEL_STATES, ChannelStatus, EventsStatus, HttpStatus, JukeboxStatus, MeshStatus,
+    ReceiveStatus, STORE_STATES, Status, StoreStatus, TvStatus,
 };
 use crate::base::text;
 
@@ -28,7 +28,7 @@ pub fn exposition(status: &Status) -> String {
     if let Some(tv) = &status.tv {
         page.plain(&TV, tv);
         let help = "From a block's start to its last byte taken, a client.";
-        page.histogram("tv_delivery", help, &tv.delivery);
+        page.histograms("tv_delivery", help, &[(&[], &tv.delivery)]);
     }
     page.plain(&HTTP, &status.http);
     answers(&mut page, &status.http.answers);
@@ -55,6 +55,12 @@ pub fn exposition(status: &Status) -> String {
         page.plain(&STORE, store);
     }
     meshes(&mut page, &status.mesh);
+    if let Some(jukebox) = &status.jukebox {
+        page.plain(&JUKEBOX, jukebox);
+    }
+    if let Some(events) = &status.events {
+        page.plain(&EVENTS, events);
+    }
     page.text.push_str("# EOF\n");
     page.text
 }
@@ -207,6 +213,36 @@ const MESH: [Family<MeshStatus>; 18] = [
     counter("mesh_joins", "Members taken in; in a member, how often it was.", |m| count(m.joins)),
 ];
 
+const JUKEBOX: [Family<JukeboxStatus>; 15] = [
+    gauge("jukebox_songs", "Songs that can be played.", |j| size(j.songs)),
+    gauge("jukebox_listeners", "Listeners of the jukebox.", |j| size(j.listeners)),
+    gauge("jukebox_playing", "Listeners that hear a song.", |j| size(j.playing)),
+    counter("jukebox_accepted", "Listeners taken.", |j| count(j.accepted)),
+    counter("jukebox_refused", "Listeners refused.", |j| count(j.refused)),
+    counter("jukebox_evicted", "Idle listeners closed to make room.", |j| count(j.evicted)),
+    counter("jukebox_requests", "Requests understood.", |j| count(j.requests)),
+    counter("jukebox_unknown", "Messages not understood.", |j| count(j.unknown)),
+    counter("jukebox_songs_begun", "Songs begun.", |j| count(j.songs_begun)),
+    counter("jukebox_songs_over", "Songs sent to their end.", |j| count(j.songs_over)),
+    counter("jukebox_frames", "Frames of songs sent.", |j| count(j.frames)),
+    counter("jukebox_song_bytes", "Bytes of songs sent.", |j| count(j.song_bytes)),
+    counter("jukebox_split", "Payloads that the kernel did not take in one write.", |j| {
+        count(j.split)
+    }),
+    counter("jukebox_stalled", "Listeners that took nothing.", |j| count(j.stalled)),
+    counter("jukebox_faulted", "Listeners whose song broke.", |j| count(j.faulted)),
+];
+
+const EVENTS: [Family<EventsStatus>; 7] = [
+    gauge("events_members", "Members of the ticker.", |e| size(e.members)),
+    counter("events_joins", "New members.", |e| count(e.joins)),
+    counter("events_refused", "Registrations for which there was no room.", |e| count(e.refused)),
+    counter("events_transmitted", "Events of all transmissions.", |e| count(e.events)),
+    counter("events_datagrams", "Datagrams that were wanted for them.", |e| count(e.datagrams)),
+    counter("events_bad_requests", "Datagrams that were no command.", |e| count(e.bad_requests)),
+    counter("events_bad_lines", "Lines that were refused.", |e| count(e.bad_lines)),
+];
+
 #[expect(clippy::unnecessary_wraps, reason = "families whose value may be missing have this shape")]
 fn count(value: u64) -> Option<Value> {
     Some(Value::Count(value))
@@ -272,6 +308,9 @@ fn meshes(page: &mut Page, all: &[MeshStatus]) {
             }
         }
     }
+    let repairs: Vec<_> = labels.iter().zip(all).map(|(l, m)| (&l[..2], &m.repairs)).collect();
+    let help = "From the loss of a stripe's parent to the first byte of another.";
+    page.histograms("mesh_repair", help, &repairs);
 }
 
 fn answers(page: &mut Page, answers: &Answers) {
@@ -348,25 +387,27 @@ impl Page {
         }
     }
 
-    /// A distribution of times; `name` is without its unit.
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+    /// Distributions of times, one for each set of labels; `name` is without its unit.
+    fn histograms(&mut self, name: &str, help: &str, all: &[(&[(&str, &str)], &Histogram)]) {
         let name = format!("{name}_seconds");
         self.head("histogram", &name, help);
-        for (bound, count) in histogram.cumulative() {
-            // Milliseconds to seconds by text, so that the bound is the same in every scrape.
-            let bound = bound.map_or_else(
-                || "+Inf".to_owned(),
-                |ms| {
-                    let thousandths = format!("{:03}", ms % 1000);
-                    let digits = thousandths.trim_end_matches('0');
-                    format!("{}.{}", ms / 1000, if digits.is_empty() { "0" } else { digits })
-                },
-            );
-            self.sample(&name, "_bucket", &[("le", &bound)], Value::Count(count));
+        for (labels, histogram) in all {
+            for (bound, count) in histogram.cumulative() {
+                let bound = bound.map_or_else(|| "+Inf".to_owned(), seconds);
+                let labels = [*labels, &[("le", &*bound)]].concat();
+                self.sample(&name, "_bucket", &labels, Value::Count(count));
+            }
+            self.sample(&name, "_count", labels, Value::Count(histogram.count()));
+            self.sample(&name, "_sum", labels, Value::Real(histogram.total().as_secs_f64()));
         }
-        self.sample(&name, "_count", &[], Value::Count(histogram.count()));
-        self.sample(&name, "_sum", &[], Value::Real(histogram.total().as_secs_f64()));
     }
+}
+
+/// Milliseconds in seconds, by text, so that a bound is the same in every scrape.
+fn seconds(ms: u64) -> String {
+    let thousandths = format!("{:03}", ms % 1000);
+    let digits = thousandths.trim_end_matches('0');
+    format!("{}.{}", ms / 1000, if digits.is_empty() { "0" } else { digits })
 }
 
 impl Kind {

@@ -3,10 +3,11 @@
 
 use core::time::Duration;
 
+use crate::base::stats::Histogram;
 use crate::base::status::mesh::Id;
 use crate::base::status::{
-    Answers, ChannelStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status,
-    StoreStatus, StoredFile, TvStatus,
+    Answers, ChannelStatus, EventsStatus, HttpStatus, JukeboxStatus, MeshStatus, Next, NodeStatus,
+    OnAir, ReceiveStatus, Status, StoreStatus, StoredFile, TvStatus,
 };
 
 /// Markup, quotes, line ends and an escape sequence.
@@ -52,7 +53,8 @@ pub(crate) fn full() -> Status {
             ..StoreStatus::default()
         }),
         mesh: vec![member(), root()],
-        jukebox: Some(crate::base::status::JukeboxStatus::default()),
+        jukebox: Some(JukeboxStatus { songs: 3, frames: 70, ..JukeboxStatus::default() }),
+        events: Some(EventsStatus { members: 5, bad_lines: 6, ..EventsStatus::default() }),
         http: HttpStatus {
             answers: Answers { ok: 5, elsewhere: 4, refused: 3, failed: 2 },
             ..HttpStatus::default()
@@ -91,7 +93,10 @@ fn on_air(now: &str) -> ChannelStatus {
 }
 
 fn member() -> MeshStatus {
+    let mut repairs = Histogram::default();
+    repairs.record(Duration::from_millis(120));
     MeshStatus {
+        repairs,
         channel: 0,
         role: "member",
         node: Id(0xab),

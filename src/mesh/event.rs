@@ -214,7 +214,8 @@ pub struct LinkRow {
     pub bytes: u64,
     /// Bytes queued for it.
     pub queued: u64,
-    /// Blocks between the newest here and the one that it is sent.
+    /// Of a child: blocks between the newest here and the one that it is sent. Of a parent: blocks
+    /// between the newest that anybody told of and the last that it has begun to send.
     pub lag: u64,
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, End};
+use crate::base::stats::Histogram;
 use crate::base::text::escaped;
 use crate::mesh::complaints::Complaints;
 use crate::mesh::event::{BlockRow, Event, LinkRow, Stats};
@@ -38,6 +39,8 @@ pub(super) struct Hub {
     /// Stripes that are late here.
     pub(super) late: Stripes,
     pub(super) stats: Stats,
+    /// From the loss of a stripe's parent to the first byte of another.
+    pub(super) repairs: Histogram,
     /// Links that others may have made here.
     pub(super) accepted_max: usize,
     complaints: Complaints,
@@ -59,6 +62,7 @@ impl Hub {
             paths: vec![Vec::new(); limits::MESH_STRIPES_MAX],
             late: Stripes::EMPTY,
             stats: Stats::default(),
+            repairs: Histogram::default(),
             accepted_max,
             complaints: Complaints::default(),
         }

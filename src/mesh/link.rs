@@ -98,6 +98,8 @@ pub(super) struct Link {
     queued: u64,
     /// Lengths of what is queued, oldest first.
     payloads: VecDeque<u64>,
+    /// By stripe: the newest block of which a head came.
+    begun: Vec<u64>,
 }
 
 /// All links of a node.
@@ -176,6 +178,7 @@ impl Links {
             body: Body::Frame,
             queued: 0,
             payloads: VecDeque::new(),
+            begun: Vec::new(),
         };
         self.all.insert(conn.0, link);
         take(cx, conn, HEAD_BYTES as u64);
@@ -432,11 +435,24 @@ impl Link {
         HEAD_BYTES + u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize
     }
 
+    fn note_begun(&mut self, stripe: usize, seq: u64) {
+        if self.begun.len() <= stripe {
+            self.begun.resize(stripe + 1, 0);
+        }
+        self.begun[stripe] = self.begun[stripe].max(seq);
+    }
+
+    /// The newest block of a stripe that the other end has begun to send; none before the first.
+    pub(super) fn begun(&self, stripe: usize) -> Option<u64> {
+        self.begun.get(stripe).copied().filter(|seq| *seq > 0)
+    }
+
     fn message(&mut self, cx: &mut Cx, conn: Conn, message: Message) -> News {
         if let Message::Block(block) = message {
             if self.node.is_none() {
                 return News::Bad("a block before any hello".to_owned());
             }
+            self.note_begun(usize::from(block.stripe), block.seq);
             self.body = Body::Undecided(u64::from(block.range.end - block.range.start));
             return News::Block(block);
         }

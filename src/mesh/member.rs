@@ -19,9 +19,12 @@
 //! or wrong, and hands complete blocks up in order; `dispute` asks the root who is right.
 
 mod dispute;
+mod gap;
+mod home;
 mod intake;
 mod part;
 mod repair;
+mod view;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -31,14 +34,16 @@ use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Span, Why};
 use crate::base::time::Mono;
 use crate::base::wheel::Timer;
-use crate::mesh::event::{Event, LinkRow, MemberSettings};
+use crate::mesh::event::{Event, MemberSettings};
 use crate::mesh::feed::Feed;
 use crate::mesh::hub::Hub;
-use crate::mesh::link::{Link, News, Pulse};
+use crate::mesh::link::{News, Pulse};
 use crate::mesh::realm::{self, Realm};
 use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Report, Stripes};
 
 use dispute::Dispute;
+use gap::Gaps;
+use home::Home;
 use intake::{Intake, Upstream};
 use repair::{Pull, Reference};
 
@@ -106,6 +111,8 @@ pub(super) struct Member {
     liars: Vec<NodeId>,
     /// Blocks of which different things are said, and when the root was asked.
     disputes: BTreeMap<u64, Dispute>,
+    gaps: Gaps,
+    home: Home,
     losses: Vec<Loss>,
     report_at: Mono,
     leaving: Option<Mono>,
@@ -152,6 +159,8 @@ impl Member {
             suspects: Vec::new(),
             liars: Vec::new(),
             disputes: BTreeMap::new(),
+            gaps: Gaps::default(),
+            home: Home::new(now),
             losses: Vec::new(),
             report_at: now,
             leaving: None,
@@ -234,6 +243,8 @@ impl Member {
         }
         self.hub.sweep(cx);
         self.sweep_upstreams(cx);
+        self.note_gaps(cx.now.mono);
+        self.look_home(cx);
         self.tell_root(cx);
     }
 
@@ -248,6 +259,7 @@ impl Member {
                 self.lost(cx, conn, "sent nonsense");
             }
         }
+        self.note_gaps(cx.now.mono);
     }
 
     fn throw_out(&mut self, cx: &mut Cx, conn: Conn, why: &str) {
@@ -265,6 +277,9 @@ impl Member {
         if self.control == Control::Asking(conn) {
             return self.join(cx, conn, hello);
         }
+        if self.home_greets(cx, conn, hello) {
+            return;
+        }
         match self.by_conn.get(&conn) {
             Some(node) if *node != hello.node => {
                 self.hub.drop_link(cx, conn, End::Reset);
@@ -279,6 +294,14 @@ impl Member {
         let address = cx.peers.get(conn.0).and_then(|peer| peer.addr);
         let before = self.root.map(|(root, _)| root);
         self.root = address.map(|address| (hello.node, address));
+        let join = self.join_for(hello, before);
+        // What was lost before is in what it holds now.
+        self.losses.clear();
+        self.hub.links.say(cx, conn, &Message::Join(join));
+    }
+
+    /// What a root is asked; `before` is the one before it, if that may be the same.
+    fn join_for(&self, hello: &Hello, before: Option<NodeId>) -> Join {
         let same_run = hello.epoch.is_some() && hello.epoch == self.hub.epoch;
         let mut held = if same_run { self.parents() } else { Vec::new() };
         // What the last root sent, this one is asked for: it may be the same after a restart.
@@ -293,13 +316,10 @@ impl Member {
             part: false,
         };
         // The slots of the root of a part are all for its own members.
-        let join = match self.settings.part {
+        match self.settings.part {
             Some(_) => Join { slots: 0, forwards: Stripes::EMPTY, part: true, ..join },
             None => join,
-        };
-        // What was lost before is in what it holds now.
-        self.losses.clear();
-        self.hub.links.say(cx, conn, &Message::Join(join));
+        }
     }
 
     fn is_control(&self, conn: Conn) -> bool {
@@ -310,6 +330,7 @@ impl Member {
         if self.is_control(conn) {
             return self.root_says(cx, conn, message);
         }
+        let Some(message) = self.home_says(cx, conn, message) else { return };
         let Some(node) = self.by_conn.get(&conn).copied() else {
             return self.below_says(cx, conn, message);
         };
@@ -400,6 +421,7 @@ impl Member {
         let Some((seq, stripe)) = grown else { return };
         if let Some(node) = self.by_conn.get(&conn).copied() {
             self.heard_from(cx.now.mono, node, stripe);
+            self.close_gap(cx.now.mono, node, stripe);
         }
         self.grew(cx.now.mono, seq, stripe);
         let Hub { feed, links, store, .. } = &mut self.hub;
@@ -429,6 +451,7 @@ impl Member {
             _ => "closed the link",
         };
         self.lost(cx, conn, why);
+        self.note_gaps(cx.now.mono);
         self.hub.pump_all(cx);
     }
 
@@ -438,6 +461,7 @@ impl Member {
             Pulse::Lost => {
                 self.hub.drop_link(cx, conn, End::Reset);
                 self.lost(cx, conn, SILENT);
+                self.note_gaps(cx.now.mono);
                 self.hub.pump_all(cx);
             }
             Pulse::Unknown => cx.close(conn, End::Reset),
@@ -456,6 +480,7 @@ impl Member {
                 self.hub.events.push_back(Event::RootLost { root, again_in });
             }
         }
+        self.home_lost(cx.now.mono, conn);
         if let Some(node) = self.by_conn.remove(&conn) {
             self.upstream_lost(cx, node, conn, why);
         }
@@ -533,22 +558,6 @@ impl Member {
         self.hub.store.clear(cx);
         self.intakes.clear();
         self.hub.events.push_back(Event::Left);
-    }
-
-    pub(super) fn parent_rows(&self, cx: &Cx) -> Vec<LinkRow> {
-        let row = |(node, up): (&NodeId, &Upstream)| {
-            let link = self.hub.links.get(up.conn);
-            LinkRow {
-                sends_to_us: true,
-                node: Some(*node),
-                address: cx.peers.get(up.conn.0).and_then(|peer| peer.addr),
-                stripes: self.stripes_from(*node),
-                bytes: link.map_or(0, |link| link.received),
-                queued: link.map_or(0, Link::queued),
-                lag: 0,
-            }
-        };
-        self.ups.iter().map(row).collect()
     }
 
     /// Bytes that came from the root though it is not the parent.

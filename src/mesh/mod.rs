@@ -59,6 +59,7 @@ pub mod wire;
 use std::net::SocketAddr;
 
 use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Span, Why};
+use crate::base::stats::Histogram;
 
 use hub::Hub;
 use member::Member;
@@ -230,6 +231,12 @@ impl Mesh {
             Kind::Root(_) => stats,
             Kind::Member(member) => Stats { bytes_rescued: member.rescued(), ..stats },
         }
+    }
+
+    /// From the loss of a stripe's parent to the first byte of another, for each stripe.
+    #[must_use]
+    pub fn repairs(&self) -> Histogram {
+        self.hub().repairs
     }
 
     /// The run of the channel, once it is known.

@@ -240,6 +240,11 @@ impl Realm {
         !itself && cx.is_open(old.control)
     }
 
+    /// Whether a node is one of its members.
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        self.planner.member(node).is_some()
+    }
+
     fn count(&self) -> usize {
         self.planner.stripes().len()
     }

@@ -4,8 +4,10 @@
 mod catch_up;
 mod faults;
 mod goodput;
+mod home;
 mod parts;
 mod strangers;
+mod telling;
 mod world;
 
 use core::time::Duration;

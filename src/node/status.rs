@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use crate::base::port::{Service, StoreError};
 use crate::base::status::{
-    ChannelStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status,
-    StoreStatus, StoredFile, TvStatus,
+    ChannelStatus, EventsStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, ReceiveStatus,
+    Status, StoreStatus, StoredFile, TvStatus,
 };
 use crate::base::text::escaped;
 use crate::channel::Block;
@@ -35,6 +35,7 @@ pub(super) fn of(node: &Node) -> Status {
         store: node.spool.as_ref().map(|spool| store(node, spool)),
         mesh: parts(node).map(|part| mesh(node, &part)).collect(),
         jukebox: node.jukebox.as_ref().map(crate::jukebox::server::Server::stats),
+        events: node.events.as_ref().map(events),
         http: node.http.as_ref().map_or_else(HttpStatus::default, http::server::Server::stats),
         log_lines_dropped: node.log_dropped,
     }
@@ -119,6 +120,19 @@ fn tv(tv: &crate::tv::server::Server) -> TvStatus {
         bytes_sent: stats.bytes,
         dials: tv.dials(),
         delivery: stats.delivery,
+    }
+}
+
+fn events(events: &crate::events::server::Server) -> EventsStatus {
+    let stats = events.stats();
+    EventsStatus {
+        members: events.members(),
+        joins: stats.joins,
+        refused: stats.refused,
+        events: stats.events,
+        datagrams: stats.datagrams,
+        bad_requests: stats.bad_requests,
+        bad_lines: stats.bad_lines,
     }
 }
 
@@ -221,5 +235,6 @@ fn mesh(node: &Node, part: &Part) -> MeshStatus {
         bad_stripes: stats.bad_stripes,
         nonsense: stats.nonsense,
         joins: stats.joins,
+        repairs: part.mesh.repairs(),
     }
 }

@@ -8,6 +8,8 @@ use std::rc::Rc;
 
 use serde::{Serialize, Serializer};
 
+use crate::base::stats::Histogram;
+
 /// The name of a node of the mesh, as people write it: 16 digits of hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Id(pub u64);
@@ -76,6 +78,9 @@ pub struct MeshStatus {
     pub nonsense: u64,
     /// Members that a root took in; in a member, how often it was.
     pub joins: u64,
+    /// From the loss of a stripe's parent to the first byte of another, for each stripe.
+    #[serde(serialize_with = "super::histogram")]
+    pub repairs: Histogram,
 }
 
 /// One connection, or one tv client, which has none between two blocks.

@@ -25,10 +25,18 @@ pub(super) fn summary(mesh: &MeshStatus) -> String {
             .expect("a String takes every write");
     }
     let MeshStatus { blocks, blocks_missed, bytes_sent, bytes_received, .. } = mesh;
-    text + &format!(
-        "{slots_used} of {slots} slots used, {blocks} blocks, {blocks_missed} missed, \
-         {bytes_sent} bytes sent, {bytes_received} received"
-    )
+    let text = text
+        + &format!(
+            "{slots_used} of {slots} slots used, {blocks} blocks, {blocks_missed} missed, \
+             {bytes_sent} bytes sent, {bytes_received} received"
+        );
+    match u32::try_from(mesh.repairs.count()) {
+        Ok(count @ 1..) => {
+            let mean = (mesh.repairs.total() / count).as_millis();
+            text + &format!(", {count} stripes repaired within {mean} ms on average")
+        }
+        _ => text,
+    }
 }
 
 /// The blocks that are not on the air yet.

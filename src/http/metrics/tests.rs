@@ -126,6 +126,12 @@ fn check_histogram(name: &str, family: &Read) {
         let name = format!("{name}{suffix}");
         family.samples.iter().filter(move |(sample, ..)| *sample == name)
     };
+    // One distribution for each set of labels: here those of the first.
+    let (_, first, _) = of("_count").next().unwrap();
+    let of = |suffix: &str| {
+        let alike = |labels: &Labels| first.iter().all(|(label, value)| labels[label] == *value);
+        of(suffix).filter(move |(_, labels, _)| alike(labels)).collect::<Vec<_>>().into_iter()
+    };
     let buckets: Vec<(f64, f64)> =
         of("_bucket").map(|(_, labels, v)| (labels["le"].parse().unwrap(), *v)).collect();
     assert!(buckets.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1), "{buckets:?}");
@@ -175,6 +181,20 @@ fn numbers_and_names_arrive_as_they_were() {
     assert_eq!(mesh, [("0", "member", 8_000.0), ("0", "root", 9_000.0)]);
     assert_eq!(families["vidstreamd_mesh_members"].samples.len(), 1, "a member has none");
     assert_eq!(first("vidstreamd_mesh").1["node"], "00000000000000ab");
+    let repairs = |name: &str| first("vidstreamd_mesh_repair_seconds").1[name].clone();
+    assert_eq!((repairs("channel").as_str(), repairs("role").as_str()), ("0", "member"));
+    assert!(
+        exposition(&full())
+            .contains("_repair_seconds_bucket{channel=\"0\",role=\"member\",le=\"0.25\"} 1\n")
+    );
+    for (name, value) in [
+        ("jukebox_songs", 3.0),
+        ("jukebox_frames", 70.0),
+        ("events_members", 5.0),
+        ("events_bad_lines", 6.0),
+    ] {
+        assert_eq!(first(&format!("vidstreamd_{name}")).2.to_bits(), f64::to_bits(value), "{name}");
+    }
     let on = |name: &str| {
         let on = families[name].samples.iter().filter(|(.., v)| *v > 0.0);
         on.map(|(_, labels, _)| labels[name].clone()).collect::<Vec<_>>()

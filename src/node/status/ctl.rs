@@ -126,8 +126,7 @@ fn mesh_row(node: &Node, part: &Part, link: &LinkRow, open: &mut Open) -> Connec
         age_s: link.address.and_then(|at| open.take(at)).map(|at| age(node.cx.now.mono, at)),
         stripes: if link.stripes.is_empty() { String::new() } else { link.stripes.to_string() },
         bytes: link.bytes,
-        // What a parent has that it has not announced is not known.
-        lag: (!link.sends_to_us && !link.stripes.is_empty()).then_some(lag),
+        lag: (!link.stripes.is_empty()).then_some(lag),
         note: queued,
     }
 }
