@@ -30,7 +30,7 @@ const GLANCE: Duration = Duration::from_micros(500);
 /// Who has heard nothing by then never will.
 const NEVER: Duration = Duration::from_secs(5);
 /// What happens by itself in a mesh takes no longer.
-const SETTLED: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// How many of what, and where.
 #[derive(Clone, Copy)]
@@ -154,10 +154,8 @@ impl Mesh {
             let roots: Vec<String> = self.roots.iter().map(ToString::to_string).collect();
             ("client", self.layout.client_slots, roots)
         };
-        let own = match relay {
-            true => "[tv]\nlisten = \"127.0.0.1:0\"\ncallback_port = 9091\n",
-            false => "",
-        };
+        let tv = "[tv]\nlisten = \"127.0.0.1:0\"\ncallback_port = 9091\n";
+        let own = if relay { tv } else { "" };
         format!(
             "role = \"{role}\"\n{own}\
              [mesh]\nlisten = \"{address}\"\nslots = {slots}\nroots = {roots:?}\n\
@@ -174,7 +172,10 @@ impl Mesh {
         let mut last = Vec::new();
         loop {
             let parents = self.parents()?;
-            let all = parents.iter().all(Option::is_some);
+            // Members come back to a relay only when it has been there for a while.
+            let relay = |at: usize| self.nodes.get(at).is_some_and(|node| node.relay);
+            let fed = !self.layout.kill_relays || parents.iter().flatten().any(|at| relay(*at));
+            let all = fed && parents.iter().all(Option::is_some);
             if all && parents == last {
                 break;
             }
