@@ -9,20 +9,22 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::daemon::Daemon;
+use super::eventually;
 use super::lab::{Lab, Movie, address};
 use super::namespaces::Host;
 use super::setup::Server;
-use super::{eventually, skip};
 
-/// How long before its air time a block enters the mesh.
-pub(crate) const LEAD: Duration = Duration::from_secs(6);
+/// How long before its air time a block enters the mesh. What a repair takes on an idle machine is
+/// for benches to say; here every block has time enough even where the nodes wait for a processor,
+/// so that a block that is missed is the nodes' fault.
+pub(crate) const LEAD: Duration = Duration::from_secs(10);
 /// The mesh port of whoever has an address of its own.
 const PORT: u16 = 6061;
 /// More blocks than any test shows, so that a stored block tells its number.
 const BLOCKS: usize = 150;
 /// A block that is so few after another is later, not from the movie's showing before.
 const LATER: usize = BLOCKS / 3;
-/// A node that is not given more of the time than this by its machine may be late.
+/// A node that waits for a processor for more of the time than this may be late with an answer.
 const STARVED: f64 = 0.15;
 /// How a block that a member did not have in time is told.
 const MISSED: &str = "was not complete in time";
@@ -50,7 +52,7 @@ impl Default for Layout {
             root_slots: 3,
             relay_slots: 4,
             client_slots: 2,
-            lasts: Duration::from_millis(500),
+            lasts: Duration::from_secs(1),
             bytes: 80_000,
         }
     }
@@ -174,7 +176,7 @@ impl Mesh {
 
     /// Waits until each client has stored the blocks that are in the mesh now and some that enter
     /// it after, and looks whether all are there. Whether the machine gave the nodes the time to be
-    /// judged by: what is late because they did not run says nothing.
+    /// judged by how soon they answer, too.
     pub(crate) fn assert_nothing_missed(&self) -> bool {
         let time = LEAD + Duration::from_secs(2);
         let blocks = time.as_millis() / self.layout.lasts.as_millis();
@@ -183,12 +185,10 @@ impl Mesh {
         let missed = self.members().filter_map(Member::missed);
         let faults: Vec<String> = stored.chain(missed).collect();
         let starved = self.members().map(Member::starved).fold(0.0, f64::max);
-        if !faults.is_empty() && starved > STARVED {
-            let part = starved * 100.0;
-            skip(&format!("a node waited for a processor {part:.0} % of the time"));
-            return false;
-        }
         assert!(faults.is_empty(), "{faults:#?} (waited for a processor: {starved:.2})");
+        if starved > STARVED {
+            println!("a node waited for a processor {:.0} % of the time", starved * 100.0);
+        }
         starved <= STARVED
     }
 

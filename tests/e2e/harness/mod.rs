@@ -4,6 +4,7 @@
 pub(crate) mod daemon;
 pub(crate) mod http;
 pub(crate) mod lab;
+pub(crate) mod liar;
 pub(crate) mod link;
 pub(crate) mod mesh;
 pub(crate) mod namespaces;

@@ -20,7 +20,7 @@ fn nobody_misses_a_block_when_each_relay_is_killed_in_turn() {
         let mut relay = mesh.relays.remove(0);
         relay.daemon.kill();
         // Two seconds of blocks.
-        mesh.clients[0].wait_stored(&mesh.movie, mesh.movie.seq_on_air() + 4);
+        mesh.clients[0].wait_stored(&mesh.movie, mesh.movie.seq_on_air() + 2);
     }
     mesh.assert_nothing_missed();
 }

@@ -2,6 +2,7 @@
 //! arrives must be every block of the channel, byte for byte, whoever dies meanwhile.
 
 mod deaths;
+mod liars;
 mod namespaces;
 mod stalled;
 mod strangers;

@@ -16,7 +16,8 @@ const MEMORY: u64 = 4 << 20;
 
 #[test]
 fn a_stalled_child_is_cut_off_and_delays_nobody() {
-    let layout = Layout { relays: 0, clients: 4, bytes: 300_000, ..Layout::default() };
+    let lasts = Duration::from_millis(500);
+    let layout = Layout { relays: 0, clients: 4, lasts, bytes: 300_000, ..Layout::default() };
     let mesh = Mesh::start(layout);
     let nodes: Vec<_> = mesh.members().map(|m| &m.daemon).chain([&mesh.server]).collect();
     let before: Vec<u64> = nodes.iter().map(|node| memory(node.pid())).collect();
