@@ -2,6 +2,7 @@
 //! that dies, lies, leaves or is slow.
 
 mod catch_up;
+mod drip;
 mod faults;
 mod goodput;
 mod home;

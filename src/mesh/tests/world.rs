@@ -20,6 +20,9 @@ pub(super) const LATENCY: Duration = Duration::from_millis(2);
 const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
 const STARTED: Mono = Mono(1_000_000_000);
 const CHUNK: usize = 8 << 10;
+/// What a node sends that drips, and how often.
+const DROP: usize = 256;
+const DRIP_EVERY: Duration = Duration::from_millis(700);
 pub(super) const LASTS: Duration = Duration::from_secs(1);
 pub(super) const LEAD: Duration = Duration::from_secs(6);
 
@@ -71,6 +74,8 @@ pub(super) struct Host {
     pub(super) lies: bool,
     /// Sends wrong bytes of a stripe, and heads that go with them.
     pub(super) deceives: bool,
+    /// Sends a few bytes of a stripe, and more only after a while.
+    pub(super) drips: bool,
     /// Says wrong hashes of blocks.
     pub(super) forges: bool,
     /// Whether it can be dialled.
@@ -242,6 +247,7 @@ impl World {
             stalled: false,
             lies: false,
             deceives: false,
+            drips: false,
             forges: false,
             listens: true,
             events: Vec::new(),
@@ -569,7 +575,13 @@ impl World {
         }
         let Some(socket) = it.sockets.get_mut(&conn) else { return };
         let mut posts = Vec::new();
-        for chunk in bytes.chunks(CHUNK) {
+        for chunk in bytes.chunks(if it.drips { DROP } else { CHUNK }) {
+            if it.drips {
+                let rest = if payload.body.is_some() { DRIP_EVERY } else { Duration::ZERO };
+                socket.free_at = socket.free_at.max(self.mono).after(rest);
+                posts.push((socket.free_at, chunk.to_vec()));
+                continue;
+            }
             let takes = Duration::from_nanos(chunk.len() as u64 * 1_000_000_000 / it.rate);
             it.uplink = it.uplink.max(self.mono).after(takes);
             socket.free_at = it.uplink;

@@ -1,0 +1,14 @@
+//! A parent that sends a few bytes now and then: never silent, and never done.
+
+use super::*;
+
+#[test]
+#[ignore = "a stripe that grows at all is never late: what it lacks is a rule on its progress"]
+fn a_parent_that_drips_is_left_and_nobody_misses_a_block() {
+    let mut world = grown(70, 14);
+    world.run(SECOND * 12);
+    let slow = inner(&world);
+    world.hosts[slow].drips = true;
+    world.run(SECOND * 20);
+    check(&world, 24, 70);
+}
