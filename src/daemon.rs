@@ -3,9 +3,9 @@
 //!
 //! A turn: poll (timeout 0 while there is work that no event will announce, else until the next
 //! deadline) → clocks, once → signals → ready sockets, each with a byte budget, each input followed
-//! by a full drain → due timers → flush dirty connections → hashes → accept → a slice of the disk's
-//! work → watchdog. What a drained output brings about at once (a file opened, a dial refused) is told
-//! before the next input.
+//! by a full drain → due timers → flush dirty connections → hashes → accept → a slice of the
+//! disk's work → watchdog. What a drained output brings about at once (a file opened, a dial
+//! refused) is told before the next input.
 
 mod reload;
 mod setup;
