@@ -39,7 +39,7 @@ use crate::mesh::feed::Feed;
 use crate::mesh::hub::Hub;
 use crate::mesh::link::{News, Pulse};
 use crate::mesh::realm::{self, Realm};
-use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Report, Stripes};
+use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Stripes};
 
 use dispute::Dispute;
 use gap::Gaps;
@@ -73,6 +73,8 @@ pub(super) struct Member {
     control: Control,
     /// Which root is asked next, or was asked last.
     turn: usize,
+    /// How many have been asked in vain since the last place.
+    tries: usize,
     /// Roots that another root named.
     named: Vec<SocketAddr>,
     backoff: Duration,
@@ -136,6 +138,7 @@ impl Member {
             settings,
             control: Control::Waiting,
             turn: 0,
+            tries: 0,
             named: Vec::new(),
             backoff: limits::MESH_REJOIN_MIN,
             join_timer: None,
@@ -196,12 +199,19 @@ impl Member {
         }
     }
 
-    /// The next root after the backoff, which doubles when every root was asked.
+    /// The next root: soon, while there are others that have not been asked since the last place,
+    /// else after the backoff, which doubles when every root was asked.
     fn ask_later(&mut self, cx: &mut Cx) -> Duration {
         self.control = Control::Waiting;
         self.turn += 1;
-        let wait = cx.rng.between(self.backoff / 2, self.backoff);
-        if self.turn.is_multiple_of((self.settings.roots.len() + self.named.len()).max(1)) {
+        self.tries = self.tries.saturating_add(1);
+        let all = (self.settings.roots.len() + self.named.len()).max(1);
+        let wait = if all > 1 && self.tries <= all {
+            cx.rng.between(Duration::ZERO, limits::MESH_REJOIN_MIN / 4)
+        } else {
+            cx.rng.between(self.backoff / 2, self.backoff)
+        };
+        if self.turn.is_multiple_of(all) {
             self.backoff = (self.backoff * 2).min(limits::MESH_REJOIN_MAX);
             self.hub.events.push_back(Event::Rootless);
         }
@@ -380,7 +390,7 @@ impl Member {
         self.found_realm(cx, place);
         if self.control != Control::Joined(conn) {
             self.control = Control::Joined(conn);
-            self.backoff = limits::MESH_REJOIN_MIN;
+            (self.backoff, self.tries) = (limits::MESH_REJOIN_MIN, 0);
             self.hub.stats.joins += 1;
             self.hub.events.push_back(Event::Joined { root: address, epoch: place.epoch });
         }
@@ -487,32 +497,6 @@ impl Member {
         if let Some(realm) = &mut self.realm {
             realm.lost(cx, &mut self.hub, conn);
         }
-    }
-
-    /// Says how it is, every five seconds and when a parent was lost.
-    fn tell_root(&mut self, cx: &mut Cx) {
-        let Control::Joined(conn) = self.control else { return };
-        let now = cx.now.mono;
-        let due = now.since(self.report_at) >= limits::MESH_REPORT_EVERY;
-        if self.losses.is_empty() && !due {
-            return;
-        }
-        let stats = self.hub.stats();
-        if due {
-            self.report_at = now;
-        }
-        let few = self.losses.len().min(limits::MESH_LOSSES_MAX);
-        let depth = self.hub.paths.iter().map(Vec::len).max().unwrap_or(0);
-        let report = Report {
-            sent: stats.bytes_sent,
-            received: stats.bytes_received,
-            rescued: self.rescued,
-            late: stats.blocks_late,
-            goodput: self.hub.links.goodput(now),
-            depth: u16::try_from(depth).unwrap_or(u16::MAX),
-            losses: self.losses.drain(..few).collect(),
-        };
-        self.hub.links.say(cx, conn, &Message::Report(report));
     }
 
     /// Tells the children and the root; it is over when they have moved, or after 2 s.

@@ -1,14 +1,15 @@
-//! What a member tells people of its parents: the links, how far each is behind, and how long
-//! stripes were without one.
+//! What a member tells: people of its parents, how far each is behind and how long stripes were
+//! without one; the root how it is.
 
+use crate::base::limits;
 use crate::base::port::{Conn, Cx};
 use crate::base::time::Mono;
 use crate::mesh::event::LinkRow;
 use crate::mesh::link::Link;
-use crate::mesh::wire::{NodeId, Stripes};
+use crate::mesh::wire::{Message, NodeId, Report, Stripes};
 
-use super::Member;
 use super::intake::Upstream;
+use super::{Control, Member};
 
 impl Member {
     pub(in crate::mesh) fn parent_rows(&self, cx: &Cx) -> Vec<LinkRow> {
@@ -36,6 +37,32 @@ impl Member {
         let begun = |s: usize| link.begun(s).unwrap_or(newest);
         let behind = self.stripes_from(node).iter().map(|s| newest.saturating_sub(begun(s))).max();
         behind.unwrap_or(0)
+    }
+
+    /// Says how it is, every five seconds and when a parent was lost.
+    pub(super) fn tell_root(&mut self, cx: &mut Cx) {
+        let Control::Joined(conn) = self.control else { return };
+        let now = cx.now.mono;
+        let due = now.since(self.report_at) >= limits::MESH_REPORT_EVERY;
+        if self.losses.is_empty() && !due {
+            return;
+        }
+        let stats = self.hub.stats();
+        if due {
+            self.report_at = now;
+        }
+        let few = self.losses.len().min(limits::MESH_LOSSES_MAX);
+        let depth = self.hub.paths.iter().map(Vec::len).max().unwrap_or(0);
+        let report = Report {
+            sent: stats.bytes_sent,
+            received: stats.bytes_received,
+            rescued: self.rescued,
+            late: stats.blocks_late,
+            goodput: self.hub.links.goodput(now),
+            depth: u16::try_from(depth).unwrap_or(u16::MAX),
+            losses: self.losses.drain(..few).collect(),
+        };
+        self.hub.links.say(cx, conn, &Message::Report(report));
     }
 
     /// Notes stripes that are without a parent: what has just happened may have taken it.

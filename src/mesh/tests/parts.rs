@@ -50,6 +50,24 @@ fn when_a_relay_dies_its_members_go_on_at_the_server() {
 }
 
 #[test]
+fn the_children_of_a_relay_that_is_reset_have_another_parent_within_300_ms() {
+    for seed in 40..48 {
+        let (mut world, relay) = parted(seed, 6);
+        world.run(SECOND * 12);
+        let name = world.hosts[relay].mesh.node();
+        world.kill(relay);
+        world.run(Duration::from_millis(300));
+        for member in 2..world.hosts.len() {
+            let host = &world.hosts[member];
+            let rows = host.mesh.links(&host.cx).into_iter().filter(|row| row.sends_to_us);
+            let fed = rows.filter(|row| row.node != Some(name));
+            let fed = fed.fold(wire::Stripes::EMPTY, |all, row| all | row.stripes);
+            assert_eq!(fed, wire::Stripes::first(4), "seed {seed}: member {member}");
+        }
+    }
+}
+
+#[test]
 fn members_of_a_relay_that_dies_may_go_to_another_relay() {
     let mut world = World::new(32, 2, 4);
     let relays = [world.relay(3, &[0]), world.relay(3, &[0])];
