@@ -10,8 +10,8 @@
 //!   The member keeps each block, hashes it twice and watches over its links; the other does not.
 //! * *kill*: a parent is killed with SIGKILL, a client or a relay; for each of its children the
 //!   time until stripe bytes come again. There is one stripe, so that whatever comes after comes
-//!   from a new parent; blocks last 100 ms, and the wait for the next one is part of the time. Bytes
-//!   of stripes are all that a node reads by `read`, so the kernel's count of these
+//!   from a new parent; blocks last 100 ms, and the wait for the next one is part of the time.
+//!   Bytes of stripes are all that a node reads by `read`, so the kernel's count of these
 //!   (`/proc/PID/io`) tells.
 //! * *hosts*: the same with a network namespace for each node, where root allows it.
 //!
