@@ -98,6 +98,7 @@
 pub mod base;
 pub mod channel;
 pub mod config;
+pub mod container;
 pub mod control;
 #[cfg(feature = "daemon")]
 pub mod daemon;
