@@ -23,6 +23,9 @@ pub(super) struct Builder<'a> {
     tracks: Vec<Track>,
     frames: Vec<Frame>,
     parts: Vec<Part>,
+    /// Frames that were pushed, empty ones among them, and their bytes.
+    seen: usize,
+    seen_bytes: u64,
 }
 
 /// A frame as its container has it.
@@ -41,7 +44,8 @@ pub(super) struct Found {
 impl<'a> Builder<'a> {
     pub(super) fn new(cursor: &Cursor<'a>, blur_ns: i64) -> Self {
         let bytes = cursor.block();
-        Self { bytes, blur_ns, tracks: Vec::new(), frames: Vec::new(), parts: Vec::new() }
+        let (tracks, frames, parts) = (Vec::new(), Vec::new(), Vec::new());
+        Self { bytes, blur_ns, tracks, frames, parts, seen: 0, seen_bytes: 0 }
     }
 
     pub(super) fn set_blur(&mut self, blur_ns: i64) {
@@ -59,6 +63,10 @@ impl<'a> Builder<'a> {
         Ok(u16::try_from(self.tracks.len() - 1).expect("there are few tracks"))
     }
 
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(super) fn tracks(&self) -> &[Track] {
         &self.tracks
     }
@@ -70,8 +78,13 @@ impl<'a> Builder<'a> {
             self.part(found.at, parts_from, *part)?;
         }
         let most = self.bytes.len() / limits::FRAME_BYTES_AVERAGE_MIN + limits::FRAMES_ANYWAY_MAX;
-        if self.frames.len() >= most {
+        self.seen += 1;
+        if self.seen > most {
             return Err(too_many(found.at, "frames", most));
+        }
+        self.seen_bytes += parts.iter().map(|part| u64::from(part.bytes())).sum::<u64>();
+        if self.seen_bytes > 2 * self.bytes.len() as u64 {
+            return Err(Error::bad(found.at, "frames share their bytes with others"));
         }
         if self.parts.len() > parts_from {
             let count = |n: usize| u32::try_from(n).expect("parts are bounded by the block");
@@ -111,8 +124,8 @@ impl<'a> Builder<'a> {
         let mut frames = core::mem::take(&mut self.frames);
         for same in frames.chunk_by_mut(|a, b| a.track == b.track) {
             self.check(same)?;
-            let track = &self.tracks[usize::from(same[0].track)];
-            timing::exact(same, track, self.blur_ns);
+            let track = &mut self.tracks[usize::from(same[0].track)];
+            track.frame_ns = timing::exact(same, track, self.blur_ns);
         }
         let main = frames.iter().take_while(|frame| frame.track == 0);
         let origin = main.clone().map(|frame| frame.pts).min();

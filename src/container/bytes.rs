@@ -86,10 +86,6 @@ impl<'a> Cursor<'a> {
         self.array(what).map(u16::from_be_bytes)
     }
 
-    pub(super) fn u24(&mut self, what: &'static str) -> Result<u32, Error> {
-        self.array(what).map(|[a, b, c]| u32::from_be_bytes([0, a, b, c]))
-    }
-
     pub(super) fn u32(&mut self, what: &'static str) -> Result<u32, Error> {
         self.array(what).map(u32::from_be_bytes)
     }

@@ -68,6 +68,7 @@ impl Pieces {
     }
 
     /// The pieces in order, those of the writer as bytes.
+    #[must_use]
     pub fn slices(&self) -> impl ExactSizeIterator<Item = Slice<'_>> {
         self.list.iter().map(|piece| match *piece {
             Piece::Made { from, len } => Slice::Made(&self.made[range(from, len)]),

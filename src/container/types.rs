@@ -10,7 +10,7 @@ pub enum Codec {
     H264,
     /// ISO 23008-2.
     Hevc,
-    /// AOMedia Video 1.
+    /// Of the Alliance for Open Media.
     Av1,
     /// VP9.
     Vp9,

@@ -44,8 +44,9 @@ pub(crate) fn nanoseconds(count: u64, per_second: u32) -> u64 {
     u64::try_from((exact + per_second / 2) / per_second).unwrap_or(u64::MAX)
 }
 
-/// Makes the times of one track's frames exact. They are in the order of decoding.
-pub(super) fn exact(frames: &mut [Frame], track: &Track, blur_ns: i64) {
+/// Makes the times of one track's frames exact. They are in the order of decoding. Tells how long
+/// each picture is shown, where all are shown for the same time.
+pub(super) fn exact(frames: &mut [Frame], track: &Track, blur_ns: i64) -> Option<u64> {
     let mut order: Vec<u32> = (0..).take(frames.len()).collect();
     order.sort_by_key(|index| frames[*index as usize].pts);
     let step = if track.codec.is_video() {
@@ -55,14 +56,17 @@ pub(super) fn exact(frames: &mut [Frame], track: &Track, blur_ns: i64) {
     };
     let grid = step.and_then(|step| Some((step, grid(frames, &order, step, blur_ns)?)));
     match grid {
-        Some((step, start)) => lay_out(frames, &order, start, step),
+        Some((step, start)) => lay_out(frames, &order, start, step, track),
         None => fill_in(frames, &order, track),
     }
     if track.codec.is_video() {
         decode_times(frames, &order, track);
     } else {
-        frames.iter_mut().for_each(|frame| frame.dts = frame.pts);
+        for frame in frames {
+            frame.dts = frame.pts;
+        }
     }
+    grid.map(|(step, _)| step.at(1).unsigned_abs()).filter(|_| track.codec.is_video())
 }
 
 /// The step of a picture: what the track says, else what its times come to, a usual one where that
@@ -109,15 +113,16 @@ fn grid(frames: &[Frame], order: &[u32], step: Step, blur_ns: i64) -> Option<i64
 }
 
 /// Puts the frames onto a grid.
-fn lay_out(frames: &mut [Frame], order: &[u32], start: i64, step: Step) {
+fn lay_out(frames: &mut [Frame], order: &[u32], start: i64, step: Step, track: &Track) {
     for (index, at) in order.iter().enumerate() {
         let frame = &mut frames[*at as usize];
         let (from, until) = (step.at(index), step.at(index + 1));
         frame.pts = start.saturating_add(from);
         let grid_lasts = until.saturating_sub(from).unsigned_abs();
         // The last frame of a sound may be a shorter one.
-        let short = frame.lasts > 0 && frame.lasts + 1 < grid_lasts && index + 1 == order.len();
-        frame.lasts = if short { frame.lasts } else { grid_lasts };
+        let short =
+            !track.codec.is_video() && (1..grid_lasts.saturating_sub(1)).contains(&frame.lasts);
+        frame.lasts = if short && index + 1 == order.len() { frame.lasts } else { grid_lasts };
     }
 }
 
@@ -128,9 +133,10 @@ fn fill_in(frames: &mut [Frame], order: &[u32], track: &Track) {
         let next = order.get(index + 1).map(|next| frames[*next as usize].pts);
         let frame = &mut frames[*at as usize];
         let gap = next.map(|next| next.saturating_sub(frame.pts).unsigned_abs());
-        if frame.lasts == 0 {
-            frame.lasts = gap.unwrap_or(before);
-        }
+        let told = Some(frame.lasts).filter(|lasts| *lasts > 0);
+        // A container tells how long a picture is decoded, which is not how long it is shown.
+        let lasts = if track.codec.is_video() { gap.or(told) } else { told.or(gap) };
+        frame.lasts = lasts.unwrap_or(before);
         before = frame.lasts;
     }
 }

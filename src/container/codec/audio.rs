@@ -75,7 +75,7 @@ pub(crate) fn adts(bytes: &[u8]) -> Option<Adts> {
     let sound = head[0] == 0xff && head[1] & 0xf6 == 0xf0 && frame > header && rate < 13;
     // Several blocks of samples in one frame are not told apart anywhere else.
     let config = [object << 3 | rate >> 1, rate << 7 | channels << 3];
-    (sound && head[6] & 3 == 0).then_some(Adts { header, frame, config })
+    (sound && head[6].trailing_zeros() >= 2).then_some(Adts { header, frame, config })
 }
 
 /// The ADTS header of a frame of `bytes` bytes; nothing where ADTS cannot say it.
@@ -157,10 +157,10 @@ pub(crate) fn ac3(bytes: &[u8]) -> Option<(Sound, [u8; 3])> {
         bits.take(2)?;
     }
     let low = u32::from(bits.bit()?);
-    let rate = *[48_000_u32, 44_100, 32_000].get(usize::try_from(rate_code).ok()?)?;
+    let rate = ac3_rate(rate_code)?;
     let kilobits = *AC3_RATES.get(usize::try_from(size_code / 2).ok()?)?;
     let words = kilobits * 1000 * 1536 / 16 / rate + if rate == 44_100 { size_code & 1 } else { 0 };
-    let channels = [2, 1, 2, 3, 3, 4, 4, 5][usize::try_from(channels_mode).ok()?];
+    let channels = ac3_channels(channels_mode, low);
     let packed = rate_code << 22
         | stream << 17
         | mode << 14
@@ -169,8 +169,25 @@ pub(crate) fn ac3(bytes: &[u8]) -> Option<(Sound, [u8; 3])> {
         | (size_code / 2) << 5;
     let [_, a, b, c] = packed.to_be_bytes();
     let bytes = usize::try_from(words * 2).ok()?;
-    let sound = Sound { rate, channels: channels + u8::from(low == 1), samples: 1536, bytes };
+    let sound = Sound { rate, channels, samples: 1536, bytes };
     Some((sound, [a, b, c]))
+}
+
+/// Rate and channels that a `dac3` tells.
+pub(crate) fn dac3(config: &[u8]) -> Option<(u32, u8)> {
+    let mut bits = Bits::new(config.get(..3)?);
+    let rate = bits.take(2)?;
+    bits.take(8)?;
+    let (mode, low) = (bits.take(3)?, bits.take(1)?);
+    Some((ac3_rate(rate)?, ac3_channels(mode, low)))
+}
+
+fn ac3_rate(code: u32) -> Option<u32> {
+    [48_000, 44_100, 32_000].get(usize::try_from(code).ok()?).copied()
+}
+
+fn ac3_channels(mode: u32, low: u32) -> u8 {
+    [2, 1, 2, 3, 3, 4, 4, 5][(mode & 7) as usize] + u8::from(low == 1)
 }
 
 /// Samples of an Opus packet at 48 kHz (RFC 6716, 3.1).

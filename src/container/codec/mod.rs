@@ -36,6 +36,7 @@ pub(super) fn complete(track: &mut Track) -> Result<(), &'static str> {
             sound(head.map(|channels| (48_000, *channels)), "OpusHead is malformed")?
         }
         Codec::Flac => sound(audio::flac(config), "the FLAC STREAMINFO is malformed")?,
+        Codec::Ac3 if !config.is_empty() => sound(audio::dac3(config), "dac3 is malformed")?,
         Codec::Vorbis => sound(audio::vorbis(config), "the Vorbis headers are malformed")?,
         _ => None,
     };
@@ -64,6 +65,11 @@ pub(super) fn learn(track: &mut Track, frame: &[u8]) {
             if let Some((sound, config)) = audio::ac3(frame) {
                 track.config = config.to_vec();
                 track.shape = Shape::Audio { rate: sound.rate, channels: sound.channels };
+            }
+        }
+        Codec::Mp3 => {
+            if let Some(audio::Sound { rate, channels, .. }) = audio::mp3(frame) {
+                track.shape = Shape::Audio { rate, channels };
             }
         }
         _ => {}
@@ -104,15 +110,7 @@ impl<'a> Iterator for Units<'a> {
             let len = prefix.iter().fold(0_usize, |len, byte| len << 8 | usize::from(*byte));
             rest.get(..len)
         });
-        match unit {
-            Some(unit) => {
-                self.at += self.prefix + unit.len();
-                Some(Ok(unit))
-            }
-            None => {
-                self.at = self.bytes.len();
-                Some(Err(from))
-            }
-        }
+        self.at = unit.map_or(self.bytes.len(), |unit| from + self.prefix + unit.len());
+        Some(unit.ok_or(from))
     }
 }

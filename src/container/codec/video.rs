@@ -43,6 +43,7 @@ pub(crate) fn vp9_config(frame: &[u8]) -> Option<[u8; 8]> {
 
 /// Columns, lines and the frame's time as `(nanoseconds, frames)` of an MPEG-2 sequence header
 /// (ISO 13818-2, 6.2.2.1).
+#[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Sequence {
     pub(crate) width: u16,
     pub(crate) height: u16,

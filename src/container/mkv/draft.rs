@@ -160,7 +160,7 @@ impl<'a> Draft<'a> {
             b"A_VORBIS" => Codec::Vorbis,
             b"A_FLAC" => Codec::Flac,
             other => {
-                let name = escaped(&other[..other.len().min(limits::SHOWN_BYTES_MAX)]).to_string();
+                let name = escaped(&other[..other.len().min(limits::SHOWN_BYTES_MAX)]);
                 return Err(Error::Codec { at: self.at as u64, kind: "the codec", name });
             }
         })
@@ -174,9 +174,8 @@ impl<'a> Draft<'a> {
             return Err(Error::TooMany { at: self.at as u64, what: "bytes of CodecPrivate", most });
         }
         Ok(match codec {
-            Codec::Mp3 | Codec::Ac3 => Vec::new(),
-            // VP9 has a form of its own for this; its frames tell as much.
-            Codec::Vp9 => Vec::new(),
+            // VP9 has a form of its own for this; the frames of all three tell as much.
+            Codec::Mp3 | Codec::Ac3 | Codec::Vp9 => Vec::new(),
             Codec::Flac => match private.strip_prefix(b"fLaC") {
                 Some(blocks) => blocks.to_vec(),
                 None => return Err(Error::bad(self.at, "a CodecPrivate of FLAC without fLaC")),

@@ -10,7 +10,7 @@ pub(super) mod id {
     pub(crate) const DOC_TYPE: u32 = 0x4282;
     pub(crate) const SEGMENT: u32 = 0x1853_8067;
     pub(crate) const INFO: u32 = 0x1549_a966;
-    pub(crate) const TIMESTAMP_SCALE: u32 = 0x2ad7b1;
+    pub(crate) const TIMESTAMP_SCALE: u32 = 0x2a_d7b1;
     pub(crate) const MUXING_APP: u32 = 0x4d80;
     pub(crate) const WRITING_APP: u32 = 0x5741;
     pub(crate) const TRACKS: u32 = 0x1654_ae6b;
@@ -19,7 +19,7 @@ pub(super) mod id {
     pub(crate) const TRACK_UID: u32 = 0x73c5;
     pub(crate) const TRACK_TYPE: u32 = 0x83;
     pub(crate) const FLAG_LACING: u32 = 0x9c;
-    pub(crate) const DEFAULT_DURATION: u32 = 0x23e383;
+    pub(crate) const DEFAULT_DURATION: u32 = 0x23_e383;
     pub(crate) const CODEC_ID: u32 = 0x86;
     pub(crate) const CODEC_PRIVATE: u32 = 0x63a2;
     pub(crate) const CODEC_DELAY: u32 = 0x56aa;
@@ -132,10 +132,11 @@ pub(super) fn unsigned(body: &Cursor<'_>) -> Result<u64, Error> {
 
 /// The body as a floating point number.
 pub(super) fn float(body: &Cursor<'_>) -> Result<f64, Error> {
-    match *body.rest() {
-        [] => Ok(0.0),
-        [a, b, c, d] => Ok(f32::from_be_bytes([a, b, c, d]).into()),
-        [a, b, c, d, e, f, g, h] => Ok(f64::from_be_bytes([a, b, c, d, e, f, g, h])),
+    let mut bytes = body.clone();
+    match bytes.left() {
+        0 => Ok(0.0),
+        4 => Ok(f32::from_be_bytes(bytes.array("a number")?).into()),
+        8 => Ok(f64::from_be_bytes(bytes.array("a number")?)),
         _ => Err(body.bad("a floating point number has neither 4 nor 8 bytes")),
     }
 }

@@ -1,4 +1,63 @@
-//! Boxes written (ISO 14496-12, 4.2).
+//! Boxes read and written (ISO 14496-12, 4.2).
+
+use crate::container::Error;
+use crate::container::bytes::Cursor;
+
+/// A box that was read.
+pub(super) struct Box<'a> {
+    pub(super) kind: [u8; 4],
+    /// Where its head begins.
+    pub(super) at: usize,
+    pub(super) body: Cursor<'a>,
+}
+
+/// The next box; the cursor goes behind it.
+pub(super) fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Box<'a>, Error> {
+    let at = cursor.at();
+    let short = cursor.u32("the head of a box")?;
+    let kind = cursor.array("the head of a box")?;
+    let size = match short {
+        0 => (cursor.end() - at) as u64,
+        1 => cursor.u64("the head of a box")?,
+        _ => u64::from(short),
+    };
+    let Some(left) = size.checked_sub((cursor.at() - at) as u64) else {
+        return Err(Error::bad(at, "a box is shorter than its head"));
+    };
+    let body = cursor.part(left, name(kind))?;
+    Ok(Box { kind, at, body })
+}
+
+fn name(kind: [u8; 4]) -> &'static str {
+    match &kind {
+        b"moov" => "a moov box",
+        b"moof" => "a moof box",
+        b"mdat" => "an mdat box",
+        b"trak" => "a trak box",
+        b"traf" => "a traf box",
+        b"trun" => "a trun box",
+        b"stbl" => "an stbl box",
+        b"stsd" => "an stsd box",
+        _ => "a box",
+    }
+}
+
+/// Goes behind version and flags, and tells them.
+pub(super) fn version(body: &mut Cursor<'_>) -> Result<(u8, u32), Error> {
+    let both = body.u32("version and flags of a box")?;
+    Ok((body.block()[body.at() - 4], both & 0xff_ffff))
+}
+
+/// Does this for each box inside.
+pub(super) fn each<'a>(
+    mut body: Cursor<'a>,
+    mut take: impl FnMut(Box<'a>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    while !body.is_done() {
+        take(next(&mut body)?)?;
+    }
+    Ok(())
+}
 
 /// Appends a box whose contents `fill` appends.
 pub(super) fn put(into: &mut Vec<u8>, kind: [u8; 4], fill: impl FnOnce(&mut Vec<u8>)) {
@@ -33,5 +92,5 @@ pub(super) fn put_u32(into: &mut Vec<u8>, value: u32) {
 
 /// Appends numbers of 32 bits.
 pub(super) fn put_all(into: &mut Vec<u8>, values: &[u32]) {
-    values.iter().for_each(|value| put_u32(into, *value));
+    into.extend(values.iter().flat_map(|value| value.to_be_bytes()));
 }
