@@ -227,7 +227,7 @@ pub(crate) fn flac_samples(frame: &[u8]) -> Option<u32> {
 /// Rate, channels and the constant length of frames of a FLAC `STREAMINFO` (RFC 9639, 8.2) in
 /// metadata blocks.
 pub(crate) fn flac(config: &[u8]) -> Option<(u32, u8)> {
-    let info = config.get(4..38).filter(|_| config[0] & 0x7f == 0)?;
+    let info = config.get(4..38).filter(|_| config[0].trailing_zeros() >= 7)?;
     let mut bits = Bits::new(&info[10..]);
     let (rate, channels) = (bits.take(20)?, bits.take(3)? + 1);
     (rate > 0).then_some((rate, u8::try_from(channels).ok()?))

@@ -23,17 +23,17 @@ pub fn init(block: &Block) -> Result<Vec<u8>, WhyNot> {
     let mut file = Vec::new();
     let next_id = (1..).zip(&block.tracks).map(|(id, _)| id).last().unwrap_or(0) + 1;
     put(&mut file, *b"ftyp", |b| b.extend(b"iso6\0\0\0\0iso6cmfcmp41"));
-    put(&mut file, *b"moov", |moov| {
-        put_full(moov, *b"mvhd", (0, 0), |b| {
+    put(&mut file, *b"moov", |movie| {
+        put_full(movie, *b"mvhd", (0, 0), |b| {
             put_all(b, &[0, 0, 1000, 0, 0x1_0000, 0x0100_0000, 0, 0]);
             put_all(b, &MATRIX);
             put_all(b, &[0, 0, 0, 0, 0, 0]);
             put_u32(b, next_id);
         });
         for (id, track) in (1..).zip(&block.tracks) {
-            put(moov, *b"trak", |b| trak(b, id, track));
+            put(movie, *b"trak", |b| trak(b, id, track));
         }
-        put(moov, *b"mvex", |extends| {
+        put(movie, *b"mvex", |extends| {
             for (id, _) in (1..).zip(&block.tracks) {
                 put_full(extends, *b"trex", (0, 0), |b| put_all(b, &[id, 1, 0, 0, 0]));
             }
