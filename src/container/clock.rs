@@ -81,3 +81,6 @@ impl Clock {
         !(self.first && middle < 0 || self.last && middle >= end)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,3 +8,6 @@ mod write;
 
 pub(super) use read::read;
 pub use write::{clusters, header};
+
+#[cfg(test)]
+mod tests;

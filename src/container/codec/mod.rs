@@ -114,3 +114,6 @@ impl<'a> Iterator for Units<'a> {
         Some(unit.ok_or(from))
     }
 }
+
+#[cfg(test)]
+mod tests;
