@@ -22,8 +22,8 @@
 //!
 //! # What is left out, and refused or ignored
 //! Subtitles, chapters, attachments and second pictures are ignored. Encryption, compression other
-//! than stripped headers and ts programmes after the first are not read; where that concerns a picture
-//! or a sound the block is refused with its reason.
+//! than stripped headers, and ts programmes after the first are not read; where that concerns a
+//! picture or a sound the block is refused with its reason.
 
 mod build;
 mod bytes;
