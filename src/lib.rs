@@ -26,6 +26,10 @@
 //! everybody who registered, from a simulated match or from lines that others write. It shares
 //! nothing with the channels but the loop.
 //!
+//! A block goes to disks and to other nodes as it is. What players take is made of it at the edge:
+//! [`container`] reads its frames as ranges of bytes and puts other boxes around them, with clocks
+//! that follow from the schedule alone.
+//!
 //! # The channel is a function of the clock
 //! A position is computed, never counted: [`media::schedule::Schedule::at`] of the wall clock, from
 //! an epoch in the configuration and the durations in the movies' indexes. So a restart goes on at
@@ -64,7 +68,7 @@
 //! |---|---|---|---|---|---|---|---|---|
 //! | base | ✓ | | | | | | | |
 //! | any `wire.rs` | ✓ | itself | | | | | | |
-//! | media, config | ✓ | | ✓ | config only | | | | |
+//! | media, [`container`], config | ✓ | | ✓ | config only | | | | |
 //! | machines (tv, mesh, events, …) | ✓ | own | ✓ | own section | own, `channel` | | | |
 //! | node | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | | |
 //! | io | ✓ | | ✓ | ✓ | | | ✓ | |
@@ -98,6 +102,7 @@
 pub mod base;
 pub mod channel;
 pub mod config;
+pub mod container;
 pub mod control;
 #[cfg(feature = "daemon")]
 pub mod daemon;

@@ -427,6 +427,26 @@ pub const EVENTS_REGISTER_EVERY: Duration = Duration::from_secs(1);
 /// And so often from then on, so that a server that forgets the silent, or starts anew, knows it.
 pub const EVENTS_REFRESH_EVERY: Duration = Duration::from_secs(10);
 
+/// Pictures and sounds of one block that are carried.
+pub const BLOCK_TRACKS_MAX: usize = 8;
+/// Between two frames of one block.
+pub const BLOCK_SPAN_MAX: Duration = Duration::from_secs(120);
+/// Bytes of a block that come to each of its frames, on average, beyond
+/// [`FRAMES_ANYWAY_MAX`]: what is known of a frame takes 40 bytes, and lists double as they grow.
+pub const FRAME_BYTES_AVERAGE_MIN: usize = 48;
+/// Bytes of a block that come to each piece of a frame.
+pub const PART_BYTES_AVERAGE_MIN: usize = 32;
+/// Frames, and pieces of frames, that a block may have however short it is.
+pub const FRAMES_ANYWAY_MAX: usize = 512;
+/// Bytes of a frame's head that are looked at.
+pub const FRAME_HEAD_BYTES_MAX: usize = 512;
+/// Bytes of a codec's parameters.
+pub const CODEC_CONFIG_BYTES_MAX: usize = 64 << 10;
+/// Names of tracks, streams or programmes that one block may declare, carried or not.
+pub const DECLARED_TRACKS_MAX: usize = 64;
+/// Parts of one fragmented block: their numbers are counted from block to block.
+pub const FRAGMENT_PARTS_MAX: u64 = 64;
+
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
 const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use vidstreamd::base::text::escaped;
 use vidstreamd::config::{Config, Environment, Place};
+use vidstreamd::container::{self, Block, Clock, Output};
 use vidstreamd::{control, events, http, jukebox, media, mesh, tv};
 
 /// A target: its name, which is that of its corpus, and what it does.
@@ -14,6 +15,9 @@ pub(crate) type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub(crate) const TARGETS: &[Target] = &[
     ("config", config),
+    ("container_mkv", container),
+    ("container_mp4", container),
+    ("container_ts", container),
     ("control", control),
     ("duration", duration),
     ("events", events),
@@ -39,6 +43,38 @@ fn config(data: &[u8]) {
         assert!(!shown.is_empty(), "a fault is told");
         let control = |c: char| c.is_control() && c != '\n';
         assert!(!shown.contains(control), "what is shown is escaped: {shown:?}");
+    }
+}
+
+/// A block of any container: an error that is told, or what every output can be made of.
+fn container(data: &[u8]) {
+    match container::read(data) {
+        Err(error) => {
+            let shown = error.to_string();
+            assert!(!shown.contains(char::is_control), "what is shown is escaped: {shown:?}");
+        }
+        Ok(block) => outputs(data, &block),
+    }
+}
+
+fn outputs(data: &[u8], block: &Block) {
+    for range in block.frames.iter().flat_map(|f| block.parts(f)).filter_map(|p| p.range()) {
+        assert!(range.end <= data.len(), "frames lie in the block");
+    }
+    let lasts_ns = block.lasts_ns;
+    let clock = Clock { seq: 7, starts_ns: 1 << 40, lasts_ns, first: true, last: true };
+    let mkv = container::mkv::clusters(block, &clock);
+    assert_eq!(mkv.bytes(data).len() as u64, mkv.len());
+    if Output::Mp4.takes(block).is_ok() {
+        let part = Some(core::time::Duration::from_millis(100));
+        let made = container::mp4::fragments(block, &clock, part).expect("it takes the block");
+        assert_eq!(made.runs.iter().map(|run| run.bytes).sum::<u64>(), made.pieces.len());
+        assert_eq!(made.pieces.bytes(data).len() as u64, made.pieces.len());
+        container::mp4::init(block).expect("it takes the block");
+    }
+    if Output::Ts.takes(block).is_ok() {
+        let packets = container::ts::packets(data, block, &clock).expect("it takes the block");
+        assert!(packets.chunks(188).all(|packet| packet.len() == 188 && packet[0] == 0x47));
     }
 }
 
