@@ -191,7 +191,7 @@ pub struct Plan {
     pub answer: Option<Answer>,
     /// What moves, all with the same block.
     pub moves: Vec<Move>,
-    /// Members whose parents, heirs or helpers read differently now; they are to be told.
+    /// Members whose parents, children, heirs or helpers read differently now; they are to be told.
     pub touched: Vec<Key>,
     /// Members that were taken out because several children said that they are gone. If one is
     /// there after all, it is to join again.
@@ -276,7 +276,10 @@ impl Planner {
         }
         self.flush();
         let moves = self.take_moves();
-        self.record.touched.extend(moves.iter().map(|m| m.member));
+        // A parent has to know its new children before it takes them in the place of others.
+        let told = |m: &Move| [Some(m.member), m.from, m.to];
+        let told = moves.iter().flat_map(told).flatten().filter(|key| *key != self.root);
+        self.record.touched.extend(told);
         self.settle_heirs();
         let mut touched = core::mem::take(&mut self.record.touched);
         touched.retain(|x| self.nodes.get(*x).is_some());

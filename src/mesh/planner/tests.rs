@@ -18,6 +18,8 @@ struct Bench {
     now: Mono,
     rng: Rng,
     parents: BTreeMap<(Key, usize), Key>,
+    /// By member: the children that it was told of.
+    children: BTreeMap<Key, BTreeMap<Key, Stripes>>,
     names: u64,
 }
 
@@ -25,7 +27,8 @@ impl Bench {
     fn new(settings: Settings) -> Self {
         let planner = Planner::new(NodeId(0), settings, Mono(0));
         let rng = Rng::new(settings.seed ^ 0x5eed);
-        Self { planner, now: Mono(0), rng, parents: BTreeMap::new(), names: 0 }
+        let (parents, children) = (BTreeMap::new(), BTreeMap::new());
+        Self { planner, now: Mono(0), rng, parents, children, names: 0 }
     }
 
     fn of(stripes: usize, root_slots: usize, seed: u64) -> Self {
@@ -57,7 +60,21 @@ impl Bench {
                 assert_eq!(told, self.planner.parent_of(x, s), "moves tell all");
             }
         }
+        self.check_told(&plan);
         plan
+    }
+
+    /// Every member knows its children: it takes no others when it is full.
+    fn check_told(&mut self, plan: &Plan) {
+        for x in &plan.touched {
+            self.children.insert(*x, self.planner.children_of(*x).collect());
+        }
+        for x in self.planner.members() {
+            let live = |(key, _): &(Key, Stripes)| self.planner.name(*key).is_some();
+            let told = self.children.get(&x).into_iter().flatten().map(|(key, s)| (*key, *s));
+            let told: BTreeMap<Key, Stripes> = told.filter(live).collect();
+            assert_eq!(told, self.planner.children_of(x).collect(), "a parent knows its children");
+        }
     }
 
     fn join(&mut self, slots: usize) -> Option<Key> {
