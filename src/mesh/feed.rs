@@ -92,6 +92,8 @@ pub(super) struct Feed {
     listed_from: u64,
     leaving: bool,
     rescue: Option<Bucket>,
+    /// Whether a slot has become free of itself, for whoever waits for one.
+    freed: bool,
     /// The most children that ever were served at once.
     pub(super) served_most: usize,
 }
@@ -106,6 +108,7 @@ impl Feed {
             listed_from: 0,
             leaving: false,
             rescue: rescue.map(|rate| Bucket { rate, level: rate, at: now }),
+            freed: false,
             served_most: 0,
         }
     }
@@ -328,10 +331,16 @@ impl Feed {
 
     /// Puts on every link what there is for it.
     pub(super) fn pump_all(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
-        self.promote(cx, links, store);
-        let conns: Vec<Conn> = self.children.keys().copied().collect();
-        for conn in conns {
-            self.pump(cx, links, store, conn);
+        for _ in 0..=self.slots {
+            self.freed = false;
+            self.promote(cx, links, store);
+            let conns: Vec<Conn> = self.children.keys().copied().collect();
+            for conn in conns {
+                self.pump_one(cx, links, store, conn);
+            }
+            if !self.freed {
+                return;
+            }
         }
     }
 
@@ -347,12 +356,25 @@ impl Feed {
         let due = self.children.iter().filter(|(_, child)| takes(child));
         let due: Vec<Conn> = due.map(|(conn, _)| *conn).collect();
         for conn in due {
-            self.pump(cx, links, store, conn);
+            self.pump_one(cx, links, store, conn);
         }
+        self.pass_on(cx, links, store);
     }
 
     /// Puts on a link as much as it takes.
     pub(super) fn pump(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
+        self.pump_one(cx, links, store, conn);
+        self.pass_on(cx, links, store);
+    }
+
+    /// A child that was through with its last block has left its slot: to whoever waits.
+    fn pass_on(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
+        if self.freed {
+            self.pump_all(cx, links, store);
+        }
+    }
+
+    fn pump_one(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
         let Some(child) = self.children.get_mut(&conn) else { return };
         while links.has_room(conn) && cx.is_open(conn) {
             // What was asked for waits behind what everybody is promised: else one that is late
@@ -362,7 +384,9 @@ impl Feed {
             child.used = cx.now.mono;
             links.send(cx, conn, payload);
         }
+        let served = child.served;
         child.rest(cx.now.mono);
+        self.freed |= served && !child.served;
     }
 
     /// Links that carry nothing and have not for long.
