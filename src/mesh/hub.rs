@@ -8,6 +8,7 @@ use crate::base::limits;
 use crate::base::port::{Conn, Cx, End};
 use crate::base::stats::Histogram;
 use crate::base::text::escaped;
+use crate::base::time::Mono;
 use crate::mesh::complaints::Complaints;
 use crate::mesh::event::{BlockRow, Event, LinkRow, Stats};
 use crate::mesh::feed::Feed;
@@ -47,7 +48,12 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn new(me: NodeId, channel: String, feed: Feed, accepted_max: usize) -> Self {
+    pub(super) fn new(
+        now: Mono,
+        (me, channel): (NodeId, String),
+        feed: Feed,
+        accepted_max: usize,
+    ) -> Self {
         Self {
             me,
             channel,
@@ -55,7 +61,7 @@ impl Hub {
             ticket: [0; 16],
             old_tickets: VecDeque::new(),
             stripes: 0,
-            links: Links::default(),
+            links: Links::new(now),
             store: Store::default(),
             feed,
             events: VecDeque::new(),

@@ -16,6 +16,7 @@
 
 mod goodput;
 
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -113,11 +114,18 @@ pub(super) struct Links {
     /// Links to children on which something waits.
     waiting: usize,
     goodput: Goodput,
+    /// When links show signs of life, give or take any number of times that long.
+    phase: Mono,
     /// The address of ours that links are made from, where that is of the same kind.
     pub(super) from: Option<IpAddr>,
 }
 
 impl Links {
+    /// No links, of a node that begins now.
+    pub(super) fn new(now: Mono) -> Self {
+        Self { phase: now, ..Self::default() }
+    }
+
     /// Connects to a node and says who we are.
     pub(super) fn dial(&mut self, cx: &mut Cx, to: SocketAddr, hello: &Hello) -> Option<Conn> {
         let patience = (Why::MeshHello, limits::MESH_HELLO_PATIENCE);
@@ -283,6 +291,10 @@ impl Links {
             left -= *first;
             link.payloads.pop_front();
         }
+        if link.payloads.is_empty() {
+            // The ring begins at its beginning again: short ones stay in the cache.
+            link.payloads.clear();
+        }
         let (child, empty) = (!link.dialled, waited && link.queued == 0);
         if child {
             self.measure(now, bytes, empty);
@@ -322,7 +334,11 @@ impl Links {
             }
             Ok(Some(parsed)) => {
                 link.inbox.clear();
-                Some(link.message(cx, conn, parsed.message))
+                let news = link.message(cx, conn, parsed.message);
+                if matches!(news, News::Hello(_)) {
+                    cx.arm(conn, Why::MeshBeat, self.next_beat(cx.now.mono));
+                }
+                Some(news)
             }
         }
     }
@@ -364,8 +380,19 @@ impl Links {
         if link.node.is_none() || silent || stalled || flooded {
             return Pulse::Lost;
         }
-        cx.arm(conn, Why::MeshBeat, limits::MESH_BEAT_EVERY);
+        cx.arm(conn, Why::MeshBeat, self.next_beat(now));
         Pulse::Beat
+    }
+
+    /// How long until a link shows its next sign of life. The few links of an ordinary member show
+    /// it at the same moments, for which it wakes once; the many of a root are spread over time.
+    fn next_beat(&self, now: Mono) -> Duration {
+        let every = limits::MESH_BEAT_EVERY;
+        if self.accepted > limits::MESH_GUESTS_MAX {
+            return every;
+        }
+        let nanos = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(nanos - now.0.wrapping_sub(self.phase.0) % nanos)
     }
 
     /// Ends a link; what becomes of it is told by [`crate::base::port::Input::Closed`].
@@ -460,7 +487,6 @@ impl Link {
         match (message, self.node) {
             (Message::Hello(hello), None) => {
                 (self.node, self.ticket) = (Some(hello.node), hello.ticket);
-                cx.arm(conn, Why::MeshBeat, limits::MESH_BEAT_EVERY);
                 News::Hello(hello)
             }
             (Message::Hello(_), Some(_)) => News::Bad("a second hello".to_owned()),

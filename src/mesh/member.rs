@@ -129,7 +129,7 @@ impl Member {
         };
         let rescue_rate = settings.part.as_ref().map(|part| part.rescue_rate);
         let feed = Feed::new(settings.slots, rescue_rate, now);
-        let mut hub = Hub::new(settings.node, settings.channel.clone(), feed, accepted_max);
+        let mut hub = Hub::new(now, (settings.node, settings.channel.clone()), feed, accepted_max);
         hub.links.from = settings.from;
         let tick = Some(cx.wake(Why::MeshTick, 0, limits::MESH_TICK_EVERY));
         let mut member = Self {
@@ -248,11 +248,13 @@ impl Member {
         self.repair(cx);
         self.settle_intakes(cx);
         self.ticks = self.ticks.wrapping_add(1);
-        if let Some(realm) = self.realm.as_mut().filter(|_| self.ticks.is_multiple_of(4)) {
-            realm.tick(cx, &mut self.hub);
+        if self.ticks.is_multiple_of(4) {
+            if let Some(realm) = &mut self.realm {
+                realm.tick(cx, &mut self.hub);
+            }
+            self.hub.sweep(cx);
+            self.sweep_upstreams(cx);
         }
-        self.hub.sweep(cx);
-        self.sweep_upstreams(cx);
         self.note_gaps(cx.now.mono);
         self.look_home(cx);
         self.tell_root(cx);

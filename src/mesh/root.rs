@@ -31,7 +31,7 @@ impl Root {
         let RootSettings { node, number, stripes, slots, members_max, .. } = settings;
         let feed = Feed::new(slots, Some(settings.rescue_rate), now);
         let accepted_max = realm::accepted_max(slots, members_max);
-        let mut hub = Hub::new(node, settings.channel, feed, accepted_max);
+        let mut hub = Hub::new(now, (node, settings.channel), feed, accepted_max);
         hub.epoch = Some(settings.epoch);
         hub.stripes = stripes.clamp(1, limits::MESH_STRIPES_MAX);
         hub.show(settings.ticket);
