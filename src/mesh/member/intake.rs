@@ -10,6 +10,8 @@
 //! | without | | asked at the next of: planned parent, heir, other parents, helpers |
 //! | | all have been asked | told to the root; asked anew a second later |
 
+mod upkeep;
+
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -17,7 +19,6 @@ use crate::base::limits;
 use crate::base::port::{Conn, Cx, End};
 use crate::base::time::Mono;
 use crate::mesh::event::Event;
-use crate::mesh::store::Held;
 use crate::mesh::wire::{
     Accept, Beat, Loss, Message, NodeId, Path, Place, Refuse, Refused, Release, Stripes, Subscribe,
 };
@@ -64,6 +65,8 @@ pub(super) struct Intake {
     tried_at: Mono,
     /// The first block that the parent said it would send.
     pub(super) first: u64,
+    /// Who sends the blocks before that one.
+    before: Option<NodeId>,
     /// Since when the parent owes bytes.
     pub(super) stuck: Option<Mono>,
     /// Blocks in a row whose bytes had to be fetched elsewhere.
@@ -131,7 +134,7 @@ impl Member {
             }
             let from = (intake.parent.is_some() || fresh).then_some(place.from);
             self.ask(cx, s, planned, from);
-            self.intakes[s].again_at = cx.now.mono.after(limits::MESH_ASK_AGAIN);
+            self.intakes[s].again_at = cx.now.mono.after(limits::MESH_AGAIN_MIN);
         }
         self.send_asked(cx);
         if fresh && place.from > 0 {
@@ -271,6 +274,7 @@ impl Member {
             intake.tried.clear();
             (intake.stuck, intake.first, intake.failures) = (None, accept.first, 0);
             let old = intake.parent.replace(node).filter(|old| *old != node);
+            intake.before = old;
             if let Some(lost) = intake.lost.take() {
                 self.losses.push(Loss { parent: lost, stripes: Stripes::one(s), now: Some(node) });
             }
@@ -398,22 +402,32 @@ impl Member {
         self.orphan(cx.now.mono, stripes, node);
         self.pulls_lost(cx, node);
         self.pull_missing(cx, stripes);
+        for s in 0..self.intakes.len() {
+            self.fetch_between(cx, node, s);
+        }
         let orphans = (0..self.intakes.len()).filter(|s| self.intakes[*s].parent.is_none());
         let orphans = orphans.collect();
         self.rehome(cx, orphans);
-        // A move from it may have been accepted already, from a later block on.
-        let moved = (0..self.intakes.len()).filter(|s| self.begins_later(*s)).collect();
-        self.pull_missing(cx, moved);
     }
 
-    /// Whether the parent of a stripe begins with a block behind one that is not all here, and
-    /// that nobody else sends.
-    fn begins_later(&self, s: usize) -> bool {
-        let (next, first) = (self.next.unwrap_or(0), self.intakes[s].first);
-        let lacks = |held: &Held| {
-            held.parts.get(s).is_some_and(|part| !part.is_full() && part.writer.is_none())
+    /// A move from a parent that is gone may be under way, to one that begins with a later block:
+    /// what is between is nobody's, seen or not.
+    fn fetch_between(&mut self, cx: &mut Cx, gone: NodeId, s: usize) {
+        let intake = &mut self.intakes[s];
+        let asked = intake.asked.as_mut().filter(|_| intake.parent.is_none());
+        let later = match asked {
+            Some(asked) if asked.sent => asked.from,
+            Some(asked) => {
+                asked.from = None;
+                None
+            }
+            None => Some(intake.first).filter(|_| intake.before == Some(gone)),
         };
-        self.hub.store.iter().any(|(seq, held)| seq >= next && seq < first && lacks(held))
+        let (Some(next), Some(later)) = (self.next, later) else { return };
+        let begin = self.resume_at(s).0.max(next).max(self.pushed);
+        for seq in (begin..later).take(limits::WINDOW_BLOCKS_MAX) {
+            self.pull(cx, seq, s);
+        }
     }
 
     fn orphan(&mut self, now: Mono, stripes: Stripes, node: NodeId) {
@@ -523,75 +537,5 @@ impl Member {
         let stripes = vec![(stripe, 0)];
         let skip = Subscribe { stripes, first: seq + 1, instead: None };
         self.tell(cx, parent, Message::Subscribe(skip));
-    }
-
-    /// Subscriptions that nobody answers, and stripes that found nobody.
-    pub(super) fn settle_intakes(&mut self, cx: &mut Cx) {
-        let now = cx.now.mono;
-        let mut orphans = Stripes::EMPTY;
-        for (s, intake) in self.intakes.iter_mut().enumerate() {
-            let over = |a: &Asked| now.since(a.since) > limits::MESH_ASK_PATIENCE;
-            if let Some(asked) = intake.asked.filter(over) {
-                intake.asked = None;
-                intake.tried.push(asked.node);
-            }
-            if intake.parent.is_none() && intake.asked.is_none() {
-                orphans.add(s);
-                if now >= intake.again_at {
-                    intake.tried.retain(|node| Some(*node) != intake.planned);
-                    intake.again_at = now.after(limits::MESH_ASK_AGAIN);
-                }
-                if now > intake.tried_at && intake.tried_at > Mono::default() {
-                    intake.tried.clear();
-                }
-            }
-        }
-        if !orphans.is_empty() {
-            self.rehome(cx, orphans);
-        }
-        self.ask_planned(cx);
-    }
-
-    /// Asks planned parents again that have refused: their own place may not have reached them, or
-    /// the way to the root was another one then. A plan that nobody keeps to is neither fair nor
-    /// flat.
-    fn ask_planned(&mut self, cx: &mut Cx) {
-        if self.leaving.is_some() {
-            return;
-        }
-        let now = cx.now.mono;
-        for s in 0..self.intakes.len() {
-            let intake = &mut self.intakes[s];
-            let settled = intake.parent.is_some() && intake.asked.is_none();
-            let planned = intake.planned.filter(|p| settled && intake.parent != Some(*p));
-            let Some(planned) = planned.filter(|_| now >= intake.again_at) else { continue };
-            let wait = limits::MESH_ASK_AGAIN * (1 << intake.again.min(limits::MESH_AGAIN_MAX));
-            (intake.again_at, intake.again) = (now.after(wait), intake.again + 1);
-            if !self.liars.contains(&planned) {
-                self.ask(cx, s, planned, Some(0));
-            }
-        }
-        self.send_asked(cx);
-    }
-
-    /// Links that have carried nothing for long.
-    pub(super) fn sweep_upstreams(&mut self, cx: &mut Cx) {
-        let now = cx.now.mono;
-        let serves = |node: &NodeId| {
-            let uses = |i: &super::Intake| {
-                i.parent == Some(*node) || i.asked.is_some_and(|a| a.node == *node)
-            };
-            self.intakes.iter().any(uses) || self.pulls.values().any(|pull| pull.to == Some(*node))
-        };
-        let idle = self
-            .ups
-            .iter()
-            .filter(|(node, up)| now.since(up.used) > limits::MESH_IDLE_MAX && !serves(node));
-        let idle: Vec<(NodeId, Conn)> = idle.map(|(node, up)| (*node, up.conn)).collect();
-        for (node, conn) in idle {
-            self.ups.remove(&node);
-            self.by_conn.remove(&conn);
-            self.hub.drop_link(cx, conn, End::Flushed);
-        }
     }
 }
