@@ -269,6 +269,8 @@ pub const MESH_TICK_EVERY: Duration = Duration::from_millis(250);
 pub const MESH_LATE_AFTER: Duration = Duration::from_millis(750);
 /// How much longer it may rest where its parent has often let it rest so long.
 pub const MESH_LULL_MAX: Duration = Duration::from_secs(2);
+/// How long before its air time a stripe has to be whole, or is fetched elsewhere.
+pub const MESH_RUSH: Duration = Duration::from_secs(2);
 /// How long a member waits for a parent that says that it is late itself.
 pub const MESH_PATIENCE_MAX: Duration = Duration::from_millis(2_500);
 /// How long a parent may owe bytes without saying that it is late.

@@ -56,6 +56,8 @@ pub(super) struct Part {
     pub(super) writer: Option<Conn>,
     /// When it last grew, or its block was first heard of.
     pub(super) moved: Mono,
+    /// When the link that fills it began to.
+    pub(super) began: Mono,
     /// Everybody who sent bytes of it.
     pub(super) sources: Vec<NodeId>,
 }
@@ -197,7 +199,7 @@ impl Store {
         let skip = part.filled - from;
         self.wasted += skip;
         part.hash = Some(announced.stripe_hash);
-        (part.writer, part.moved) = (Some(conn), now);
+        (part.writer, part.moved, part.began) = (Some(conn), now, now);
         if !part.sources.contains(&node) {
             part.sources.push(node);
         }
@@ -483,6 +485,7 @@ impl Held {
                 good: false,
                 writer: None,
                 moved: now,
+                began: now,
                 sources: Vec::new(),
             }
         };

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, End};
-use crate::base::time::{Mono, Wall};
+use crate::base::time::{Mono, Now, Wall};
 use crate::mesh::event::{Arrived, Event};
 use crate::mesh::store::{Held, Part, Verdict};
 use crate::mesh::wire::{self, Message, NodeId, Stripes, Want};
@@ -141,7 +141,7 @@ impl Member {
         }
         if first {
             let ahead = head.air.since(cx.now.wall).as_micros();
-            let back = ahead.div_ceil(head.lasts.as_micros().max(1));
+            let back = ahead / head.lasts.as_micros().max(1);
             let back =
                 u64::try_from(back).unwrap_or(u64::MAX).min(limits::WINDOW_BLOCKS_MAX as u64);
             let over = u64::from(head.air + head.lasts <= cx.now.wall);
@@ -208,7 +208,7 @@ impl Member {
         let mut late = Stripes::EMPTY;
         let (mut missing, mut resting) = (Vec::new(), Vec::new());
         for (seq, held) in self.hub.store.iter().filter(|(seq, _)| *seq >= next) {
-            for s in self.late_parts(cx.now.mono, held).iter() {
+            for s in self.late_parts(cx.now, held).iter() {
                 late.add(s);
                 match held.parts[s].writer {
                     Some(writer) => resting.push(writer),
@@ -245,11 +245,16 @@ impl Member {
         self.forget_disputes();
     }
 
-    /// What has not grown for longer than its parent is used to let it wait.
-    fn late_parts(&self, now: Mono, held: &Held) -> Stripes {
+    /// What has not grown for longer than its parent is used to let it wait; shortly before it is
+    /// on the air, whatever could have come by now, growing or not: some parents only drip.
+    fn late_parts(&self, now: Now, held: &Held) -> Stripes {
         let parts = held.parts.iter().enumerate().filter(|(_, part)| !part.is_full());
         let patience = |s: usize| limits::MESH_LATE_AFTER + self.intakes[s].lull;
-        let late = parts.filter(|(s, part)| now.since(part.moved) >= patience(*s));
+        let enough = now.mono.since(held.since) >= held.facts.lasts + limits::MESH_LATE_AFTER;
+        let rush = enough && held.facts.air.since(now.wall) <= limits::MESH_RUSH;
+        let slow = |part: &Part| rush && now.mono.since(part.began) >= limits::MESH_LATE_AFTER;
+        let late =
+            parts.filter(|(s, part)| now.mono.since(part.moved) >= patience(*s) || slow(part));
         late.map(|(s, _)| s).collect()
     }
 

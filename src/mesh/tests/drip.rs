@@ -3,7 +3,6 @@
 use super::*;
 
 #[test]
-#[ignore = "a stripe that grows at all is never late: what it lacks is a rule on its progress"]
 fn a_parent_that_drips_is_left_and_nobody_misses_a_block() {
     let mut world = grown(70, 14);
     world.run(SECOND * 12);
