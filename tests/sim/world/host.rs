@@ -224,7 +224,7 @@ impl Host {
 
     fn rest(&mut self, net: &mut Net) {
         self.turns += 1;
-        if self.turns.is_multiple_of(4) {
+        if self.turns.is_multiple_of(16) {
             self.check_slots(net);
         }
         if self.turns.is_multiple_of(net.check_every) {
@@ -438,11 +438,13 @@ impl Host {
             while let Some(output) = self.cx.out.pop_front() {
                 self.act(net, output);
             }
+            // A ring that begins at its beginning again each time stays in the cache.
+            self.cx.out.clear();
             while let Some(event) = self.mesh.poll_event().or_else(|| self.lobby.poll_event()) {
                 self.note(net, event);
             }
             match self.told.pop_front() {
-                None => return,
+                None => return self.told.clear(),
                 Some(Told::Hashed(span, hash)) => self.mesh.hashed(&mut self.cx, span, Some(hash)),
                 Some(Told::Opened(blob)) => {
                     let len = self.bytes(blob).map_or(1, |bytes| bytes.len);
@@ -637,6 +639,9 @@ impl Host {
                 return;
             }
             let Some(chunk) = socket.outbox.pop_front() else { return };
+            if socket.outbox.is_empty() {
+                socket.outbox.clear();
+            }
             self.transmit(net, conn, chunk);
         }
     }

@@ -17,7 +17,7 @@
 mod calendar;
 mod host;
 mod line;
-mod measure;
+pub mod measure;
 mod net;
 pub mod scenario;
 
