@@ -134,6 +134,7 @@ impl Daemon {
         self.settle();
         self.read();
         self.receive();
+        self.hear();
         self.read_lines();
         self.node.set_log_dropped(self.log.dropped());
         self.node.handle_timeout(self.now);
@@ -142,6 +143,7 @@ impl Daemon {
         self.reactor.send_datagrams(self.now.mono);
         self.accept();
         self.reactor.spool();
+        self.reactor.hash_some();
         self.settle();
         self.look_around();
         self.look_up();
@@ -257,6 +259,20 @@ impl Daemon {
         }
     }
 
+    /// What came to the ports of transfers, each up to its budget.
+    fn hear(&mut self) {
+        for _ in 0..self.reactor.heard_len() {
+            let Some(conn) = self.reactor.next_heard() else { break };
+            for _ in 0..DATAGRAMS {
+                let Some((from, count)) = self.reactor.hear(conn, &mut self.buffer) else { break };
+                let bytes = &self.buffer[..count];
+                self.node.handle_input(self.now, Input::Heard { conn, from, bytes });
+                self.settle();
+            }
+            self.reactor.hear_later(conn);
+        }
+    }
+
     fn read_lines(&mut self) {
         match self.reactor.read_lines(&mut self.buffer) {
             Taken::Bytes(count) => {
@@ -328,6 +344,12 @@ impl Daemon {
     fn tell_songs(&mut self, findings: &[String]) {
         for finding in findings {
             self.log.write(self.now, Level::Warn, &format!("jukebox: {finding}"));
+        }
+    }
+
+    fn tell_videos(&mut self, findings: &[String]) {
+        for finding in findings {
+            self.log.write(self.now, Level::Warn, &format!("files: {finding}"));
         }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod figures;
 pub(crate) mod films;
 pub(crate) mod hop;
+pub(crate) mod link;
 pub(crate) mod readers;
 pub(crate) mod sender;
 pub(crate) mod server;

@@ -6,6 +6,7 @@
 //! worded for the log (`observe`). A role is only which machines exist.
 
 mod events;
+mod files;
 mod invariants;
 mod jukebox;
 mod make;
@@ -57,6 +58,8 @@ pub struct Environment {
     pub stored: Vec<(String, u64)>,
     /// The songs of the jukebox.
     pub songs: Vec<Song>,
+    /// The names of the files that are served, in the order of the list.
+    pub files: Vec<Rc<str>>,
     /// The teams of the simulated matches; those that are built in when none.
     pub teams: Option<Teams>,
     /// Whether the source of lines is written while it is read: a FIFO, no file.
@@ -90,6 +93,7 @@ pub struct Node {
     trees: Option<Trees>,
     jukebox: Option<crate::jukebox::server::Server>,
     events: Option<crate::events::server::Server>,
+    files: Option<crate::files::server::Server>,
     started: Now,
     turns: u64,
     reloads: u64,
@@ -127,6 +131,7 @@ impl Node {
         let client = make::client(&config, &environment);
         let spool = make::spool(&config, &environment);
         let events = events::make(&config, &environment, seed);
+        let files = files::make(&config, &environment);
         Self {
             cx: Cx::new(now, seed),
             config,
@@ -139,6 +144,7 @@ impl Node {
             control,
             trees: None,
             events,
+            files,
             jukebox,
             started: now,
             turns: 0,
@@ -181,9 +187,12 @@ impl Node {
             Input::Closed { conn, why } => self.closed(conn, why),
             Input::Hashed { span, hash } => {
                 let cx = &mut self.cx;
-                self.trees.iter_mut().for_each(|t| t.hashed(cx, span, hash));
+                if !self.files.as_mut().is_some_and(|f| f.hashed(cx, span, hash)) {
+                    self.trees.iter_mut().for_each(|t| t.hashed(cx, span, hash));
+                }
             }
             Input::Datagram { service, from, bytes } => self.datagram(service, from, bytes),
+            Input::Heard { conn, from, bytes } => self.heard(conn, from, bytes),
             Input::Lines { bytes } => self.event_lines(bytes),
             Input::LinesEnded => self.event_lines_ended(),
             Input::Opened { blob, facts } => self.opened(blob, facts),
@@ -253,7 +262,11 @@ impl Node {
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.incoming(cx, peer)),
             Service::Jukebox => self.jukebox.iter_mut().for_each(|j| j.incoming(cx, peer)),
             Service::EventLines => self.events.iter_mut().for_each(|e| e.incoming(cx)),
-            Service::TvCallback | Service::TvCommand | Service::Events => {}
+            Service::TvCallback
+            | Service::TvCommand
+            | Service::Events
+            | Service::Files
+            | Service::FilesTransfer => {}
         }
     }
 
@@ -314,7 +327,7 @@ impl Node {
             Some(Service::EventLines) => {
                 self.events.iter_mut().for_each(|e| e.ended(cx, conn));
             }
-            Some(Service::Events) | None => {}
+            Some(Service::Events | Service::Files | Service::FilesTransfer) | None => {}
         }
     }
 
@@ -353,7 +366,10 @@ impl Node {
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.closed(cx, conn, why)),
             Service::Jukebox => self.jukebox.iter_mut().for_each(|j| j.closed(cx, conn, why)),
             Service::EventLines => self.events.iter_mut().for_each(|e| e.closed(cx, conn)),
-            Service::Events => {}
+            Service::FilesTransfer => {
+                self.files.iter_mut().for_each(|f| f.closed(cx, conn, why));
+            }
+            Service::Events | Service::Files => {}
         }
     }
 
@@ -363,7 +379,8 @@ impl Node {
         let _taken = playouts.any(|p| p.opened(cx, blob, facts))
             || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts))
             || self.trees.as_mut().is_some_and(|t| t.opened(cx, blob, facts))
-            || self.song_opened(blob, facts);
+            || self.song_opened(blob, facts)
+            || self.file_opened(blob, facts);
     }
 
     fn unreadable(&mut self, blob: Blob, why: &str) {
@@ -372,11 +389,12 @@ impl Node {
         let _taken = playouts.any(|p| p.unreadable(cx, blob, why))
             || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why))
             || self.trees.as_mut().is_some_and(|t| t.unreadable(cx, blob))
-            || self.song_unreadable(blob, why);
+            || self.song_unreadable(blob, why)
+            || self.file_unreadable(blob, why);
     }
 
     fn faulted(&mut self, blob: Blob) {
-        if self.song_faulted(blob) {
+        if self.song_faulted(blob) || self.file_faulted(blob) {
             return;
         }
         for (number, channel) in self.channels.iter_mut().enumerate() {
@@ -401,6 +419,7 @@ impl Node {
             said |= self.settle_trees();
             said |= self.settle_jukebox();
             said |= self.settle_events();
+            said |= self.settle_files();
             said |= self.answer();
             if !said {
                 break;
@@ -554,6 +573,7 @@ impl Node {
         self.control.iter_mut().for_each(|c| c.drain(cx));
         self.jukebox.iter_mut().for_each(|jukebox| jukebox.drain(cx));
         self.events.iter_mut().for_each(|e| e.drain(cx));
+        self.files.iter_mut().for_each(|f| f.drain(cx));
         self.leave_trees();
     }
 
