@@ -67,8 +67,8 @@ impl Link {
         let mut link = Self { near, far, over, carried, thread: None };
         let ends = [device(&link.near, NEAR, FAR)?, device(&link.far, FAR, NEAR)?];
         let (over, carried) = (Arc::clone(&link.over), Arc::clone(&link.carried));
-        let carrier = move || Carrier::new(impairment, seed).carry(&ends, &over, &carried);
-        link.thread = Some(std::thread::Builder::new().spawn(carrier)?);
+        let run = move || Carrier::new(impairment, seed).carry(&ends, &over, &carried);
+        link.thread = Some(std::thread::Builder::new().spawn(run)?);
         Ok(link)
     }
 
@@ -104,15 +104,10 @@ fn ip(words: &[&str]) -> Outcome<()> {
     Err(format!("ip {}: {why}", words.join(" ")).into())
 }
 
-/// A TUN device, up in a namespace of its own in which TCP is cubic.
+/// A TUN device, up in a namespace of its own in which TCP to the other end is cubic.
 fn device(namespace: &str, own: &str, other: &str) -> Outcome<File> {
     ip(&["netns", "add", namespace])?;
     ip(&["-n", namespace, "link", "set", "lo", "up"])?;
-    let cubic = "net.ipv4.tcp_congestion_control=cubic";
-    let status = Link::command(namespace, "sysctl").args(["-qw", cubic]).status()?;
-    if !status.success() {
-        return Err("TCP cubic cannot be had".into());
-    }
     let mut options = OpenOptions::new();
     let file =
         options.read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
@@ -122,6 +117,9 @@ fn device(namespace: &str, own: &str, other: &str) -> Outcome<File> {
     ip(&["-n", namespace, "addr", "add", &address, "peer", other, "dev", namespace])?;
     let mtu = MTU.to_string();
     ip(&["-n", namespace, "link", "set", namespace, "mtu", &mtu, "txqueuelen", "10000", "up"])?;
+    // By the route, because the system may allow no other choice.
+    let host = format!("{other}/32");
+    ip(&["-n", namespace, "route", "replace", &host, "dev", namespace, "congctl", "cubic"])?;
     Ok(file)
 }
 

@@ -471,6 +471,8 @@ pub const FILES_FIRST_DATAGRAMS: u64 = 32;
 pub const FILES_RTT_UNKNOWN: Duration = Duration::from_millis(300);
 /// What the loop's clock counts.
 pub const FILES_QUANTUM: Duration = Duration::from_millis(1);
+/// How long a busy machine may keep either end waiting: so much more may be under way.
+pub const FILES_JITTER: Duration = Duration::from_millis(4);
 /// Shorter waits are not told apart.
 pub const FILES_TIMER_MIN: Duration = Duration::from_millis(2);
 /// The time whose bytes may go at once when the loop was late.
@@ -493,6 +495,11 @@ pub const FILES_RATE_ROUNDS: u64 = 10;
 pub const FILES_LOSS_DATAGRAMS: u64 = 100;
 /// What may be under way, in percent of what the path holds.
 pub const FILES_WINDOW_PERCENT: u64 = 200;
+/// A push that loses this part more than the path does presses others out of the queue; so many
+/// cycles are then gentle.
+pub const FILES_PRESSED_PART: u64 = 32;
+/// See [`FILES_PRESSED_PART`].
+pub const FILES_NARROW_CYCLES: u8 = 12;
 /// How long a shortest round trip counts before it is looked for again, and how long that takes.
 pub const FILES_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// See [`FILES_LOOK_EVERY`].
@@ -519,6 +526,8 @@ pub const FILES_LIST_BYTES_MAX: u64 = 1 << 20;
 pub const FILES_ADDRESSES_MAX: usize = 4_096;
 /// Bytes of a file that are hashed in one turn of the loop.
 pub const FILES_HASH_BYTES: usize = 256 << 10;
+/// Hashes of files that are remembered.
+pub const FILES_HASHES_MAX: usize = 256;
 /// Buffers that a client fills in one call.
 pub const FILES_BATCHES_MAX: usize = 16;
 /// Bytes handed to a player at once: what a pipe takes whole when it takes any.

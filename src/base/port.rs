@@ -14,6 +14,7 @@
 //! * Every connection has a timer or is being closed ([`Peer::timer`], checked by the node).
 
 mod cx;
+mod train;
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -22,6 +23,7 @@ use crate::base::arena::Key;
 use crate::base::time::Wall;
 
 pub use cx::{Cx, Peer};
+pub use train::Train;
 
 /// A connection, whatever it carries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -77,16 +79,6 @@ impl Payload {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// Datagrams that go to one peer together, all of one length but for a shorter last one: each a head
-/// of its own and then bytes of a blob.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Train {
-    /// The heads, one behind the other, all of one length.
-    pub heads: Vec<u8>,
-    /// The bodies: first byte in the blob, and how many.
-    pub bodies: Vec<(u64, u32)>,
 }
 
 /// What a listener or a connection is for. Also the name of a UDP socket.

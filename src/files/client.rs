@@ -358,7 +358,7 @@ impl Client {
         self.player = self.marks.map(|marks| Player::new(now, marks, from));
         let limit = self.player.as_ref().map_or(from + limits::FILES_BUFFER_BYTES, Player::limit);
         let receiver = Receiver::new(offer.token, offer.size, from, limit);
-        let datagram = u16::try_from(limits::FILES_DATAGRAM_MAX).expect("it is short");
+        let datagram = u16::try_from(limits::FILES_DATAGRAM_MAX).unwrap_or(u16::MAX);
         let limit = receiver.limit();
         self.started = Some(Start { token: offer.token, from, limit, datagram });
         self.receiver = Some(receiver);

@@ -14,6 +14,9 @@
 //! | cruise | 125 %, 75 %, then 100 % for six round trips | for ever, but for |
 //! | look | as before, half as much under way | 100 ms or a round trip, if longer; each 10 s |
 //!
+//! While a push loses more than the path does by itself, others are pressed out of a short queue:
+//! the next pushes are of a tenth, with less under way.
+//!
 //! What differs from BBR: losses that come also while the queue is not pushed are the path's, not
 //! ours. Their share is measured outside the 125 % and the startup, and the pace is raised so that
 //! the bandwidth still comes through; nine tenths of it only, so that two transfers that press
@@ -74,12 +77,16 @@ pub struct Rate {
     phase_since: Mono,
     /// Bytes acked and lost since the share was last reckoned.
     counted: (u64, u64),
+    /// The same in the push and what makes up for it, since the push began.
+    pushed: (u64, u64),
+    /// Cycles for which the pushes are small, because large ones pressed others out of the queue.
+    narrow: u8,
     /// Share of what is sent that the path loses, in parts of 65536.
     loss: u64,
     /// Bytes in a datagram.
     datagram: u64,
     /// Never faster than this.
-    rate_max: u64,
+    fastest: u64,
 }
 
 const PHASES: u8 = 8;
@@ -100,9 +107,11 @@ impl Rate {
             plateau: (0, 0),
             phase_since: now,
             counted: (0, first.into()),
+            pushed: (0, 0),
+            narrow: 0,
             loss: 0,
             datagram: limits::FILES_DATAGRAM_MIN as u64,
-            rate_max,
+            fastest: rate_max,
         }
     }
 
@@ -113,7 +122,7 @@ impl Rate {
 
     /// Never faster than this, in bytes a second.
     pub fn set_max(&mut self, rate_max: u64) {
-        self.rate_max = rate_max;
+        self.fastest = rate_max;
     }
 
     /// What it does at present.
@@ -146,7 +155,9 @@ impl Rate {
         let percent = match self.state {
             State::Startup => 277,
             State::Drain => 36,
+            State::Cruise(0) if self.narrow > 0 => 110,
             State::Cruise(0) => 125,
+            State::Cruise(1) if self.narrow > 0 => 90,
             State::Cruise(1) => 75,
             State::Cruise(_) => 100,
         };
@@ -154,7 +165,7 @@ impl Rate {
             0 => per_second(self.first_window(), self.shortest()),
             _ => self.needed(),
         };
-        (base.saturating_mul(percent) / 100).clamp(limits::FILES_RATE_MIN, self.rate_max)
+        (base.saturating_mul(percent) / 100).clamp(limits::FILES_RATE_MIN, self.fastest)
     }
 
     /// Bytes that may be under way now.
@@ -164,10 +175,11 @@ impl Rate {
         if self.bandwidth() == 0 {
             return self.first_window();
         }
-        let held = self.held();
+        let held = self.held() + over(self.needed(), limits::FILES_JITTER);
         let window = match (self.looking, self.state) {
             (Some(_), _) => held / 2,
             (None, State::Startup | State::Drain) => held * 3,
+            (None, State::Cruise(_)) if self.narrow > 0 => held * 3 / 2,
             (None, State::Cruise(_)) => held * limits::FILES_WINDOW_PERCENT / 100,
         };
         window.max(least).min(limits::FILES_IN_FLIGHT_BYTES_MAX)
@@ -219,8 +231,12 @@ impl Rate {
         }
     }
 
-    /// The share that is lost though nobody pushes.
+    /// The share that is lost though nobody pushes, and whether a push loses more.
     fn count(&mut self, sample: &Sample) {
+        if let State::Cruise(0 | 1) = self.state {
+            self.pushed.0 += sample.acked;
+            self.pushed.1 += sample.lost;
+        }
         if !matches!(self.state, State::Cruise(1..)) {
             return;
         }
@@ -280,15 +296,23 @@ impl Rate {
                 self.counted = (0, 0);
                 self.change(now, State::Cruise(first));
             }
-            State::Cruise(0) if lasted < trip => {}
+            State::Cruise(0 | 2..) if lasted < trip => {}
             State::Cruise(0) if sample.in_flight < held * 5 / 4 && lasted < trip * 2 => {}
             State::Cruise(1) if sample.in_flight > held && lasted < trip => {}
-            State::Cruise(2..) if lasted < trip => {}
             State::Cruise(phase) => self.change(now, State::Cruise((phase + 1) % PHASES)),
         }
     }
 
     fn change(&mut self, now: Mono, to: State) {
+        if to == State::Cruise(2) {
+            let (acked, lost) = std::mem::take(&mut self.pushed);
+            let share = lost * ONE / (acked + lost).max(1);
+            if share > self.loss + ONE / limits::FILES_PRESSED_PART {
+                self.narrow = limits::FILES_NARROW_CYCLES;
+            } else {
+                self.narrow = self.narrow.saturating_sub(1);
+            }
+        }
         self.state = to;
         self.phase_since = now;
     }

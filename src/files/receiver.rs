@@ -113,7 +113,7 @@ impl Receiver {
     pub fn ack(&self, short: bool) -> Ack {
         let most = if short { limits::FILES_SHORT_ACK_MAX } else { limits::FILES_ACK_RANGES_MAX };
         let runs = self.numbers.down().take(most);
-        let number = |n: u64| u32::try_from(n).expect("numbers have 32 bits");
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Ack {
             token: self.token,
             limit: self.limit,

@@ -152,6 +152,8 @@ pub struct Server {
     asked: BTreeMap<(SocketAddr, Option<Nonce>), Conn>,
     addresses: BTreeMap<IpAddr, usize>,
     running: usize,
+    /// Hashes of files that were sent of late, by name and tag.
+    hashes: VecDeque<(Rc<str>, u64, [u8; 32])>,
     refused: (u64, Option<crate::base::time::Mono>),
     stats: Stats,
     events: VecDeque<Event>,
@@ -171,6 +173,7 @@ impl Server {
             asked: BTreeMap::new(),
             addresses: BTreeMap::new(),
             running: 0,
+            hashes: VecDeque::new(),
             refused: (0, None),
             stats: Stats::default(),
             events: VecDeque::new(),
@@ -308,11 +311,14 @@ impl Server {
 
     /// A file is open; whether it was one of ours.
     pub fn opened(&mut self, cx: &mut Cx, blob: Blob, found: Found<'_>) -> bool {
-        let Some((_, open)) = self.open.get_mut(&blob) else { return false };
+        let Some((file, open)) = self.open.get_mut(&blob) else { return false };
         let changed = found.modified.0.cast_unsigned();
         let tag = changed.rotate_left(24) ^ found.len.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let facts = Facts { size: found.len, tag };
         open.facts = Some(facts);
+        let known = self.hashes.iter().find(|(name, known, _)| name == file && *known == tag);
+        open.hash = known.map(|(_, _, hash)| *hash);
+        open.hashing = open.hash.is_some();
         for conn in self.users(blob) {
             self.present(cx, conn, facts);
         }
@@ -357,11 +363,15 @@ impl Server {
 
     /// A file is hashed; whether it was one of ours.
     pub fn hashed(&mut self, cx: &mut Cx, span: Span, hash: Option<[u8; 32]>) -> bool {
-        let Some((_, open)) = self.open.get_mut(&span.blob) else { return false };
+        let Some((file, open)) = self.open.get_mut(&span.blob) else { return false };
         open.hash = hash;
-        if hash.is_none() {
+        let (Some(hash), Some(facts)) = (hash, open.facts) else {
             self.fail(cx, span.blob, Why::Changed);
             return true;
+        };
+        self.hashes.push_back((Rc::clone(file), facts.tag, hash));
+        if self.hashes.len() > limits::FILES_HASHES_MAX {
+            self.hashes.pop_front();
         }
         for conn in self.users(span.blob) {
             self.pump(cx, conn);
@@ -428,8 +438,11 @@ impl Server {
 
     fn over(&mut self, cx: &mut Cx, conn: Conn, ending: Ending) {
         if let Some(transfer) = self.transfers.get_mut(&conn) {
-            if let Ending::Failed(why) = ending {
-                transfer.fail(cx, why);
+            match ending {
+                Ending::Failed(why) => transfer.fail(cx, why),
+                // Perhaps it changed and kept its time.
+                Ending::Differs => self.hashes.retain(|(name, ..)| *name != transfer.file),
+                Ending::Whole | Ending::Left | Ending::Silent => {}
             }
             if transfer.is_running() {
                 let (peer, file) = (transfer.peer, Rc::clone(&transfer.file));

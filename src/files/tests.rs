@@ -1,5 +1,7 @@
 //! Both ends against each other through a link that loses, doubles and reorders, in virtual time.
 
+#![expect(clippy::cast_precision_loss, reason = "figures have four digits at most")]
+
 mod world;
 
 use core::time::Duration;

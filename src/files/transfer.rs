@@ -151,14 +151,11 @@ impl Transfer {
         self.state = State::Unproven;
         let now = cx.now.mono;
         self.offered = now;
-        match self.nonce {
-            Some(_) => self.offer(cx),
-            None => {
-                let seed = self.token.to_be_bytes()[0];
-                let sender = Sender::plain(now, facts.size, self.buffer, (seed, self.rate_max));
-                self.sender = Some(sender);
-            }
+        if self.nonce.is_some() {
+            return self.offer(cx);
         }
+        let pace = (self.token.to_be_bytes()[0], self.rate_max);
+        self.sender = Some(Sender::plain(now, facts.size, self.buffer, pace));
     }
 
     /// An unproven address gets no more than three times what came from it.
@@ -334,13 +331,11 @@ impl Transfer {
     }
 
     fn end_every(&self, sender: &Sender, tries: u32) -> core::time::Duration {
-        match self.nonce {
-            None => limits::FILES_END_EVERY,
-            Some(_) => {
-                let wait = sender.rtt().timeout() * 2_u32.pow(tries.min(6));
-                wait.min(limits::FILES_END_EVERY)
-            }
+        if self.nonce.is_none() {
+            return limits::FILES_END_EVERY;
         }
+        let wait = sender.rtt().timeout() * 2_u32.pow(tries.min(6));
+        wait.min(limits::FILES_END_EVERY)
     }
 
     fn end(&mut self, cx: &mut Cx, hash: Option<&[u8; 32]>) {

@@ -22,8 +22,6 @@
 //! The ranges of an ack: the first is `below u32`, how many right below `seq` have come as well;
 //! each further is `missing u16, come u16`, going down.
 
-use core::fmt::Write as _;
-
 /// Bytes before everything else.
 pub const HEAD: usize = 8;
 /// Bytes before the file's own in a datagram of ours.
@@ -113,22 +111,28 @@ impl Head {
     /// [`Bad::Short`].
     pub fn split(bytes: &[u8]) -> Result<(Self, &[u8]), Bad> {
         let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or(Bad::Short)?;
-        let [a, b, c, d, e, f, g, kind] = *head;
-        let seq = u32::from_be_bytes([a, b, c, d]);
-        Ok((Self { seq, window: u32::from_be_bytes([0, e, f, g]), kind }, rest))
+        let (seq, window) = (u32_of(&head[..4]), u32_of(&head[4..7]));
+        Ok((Self { seq, window, kind: head[7] }, rest))
     }
 
     /// Its bytes; of the window the lower 24 bits.
     #[must_use]
     pub fn bytes(self) -> [u8; HEAD] {
-        let [a, b, c, d] = self.seq.to_be_bytes();
-        let [_, e, f, g] = self.window.to_be_bytes();
-        [a, b, c, d, e, f, g, self.kind]
+        let mut bytes = [0; HEAD];
+        bytes[..4].copy_from_slice(&self.seq.to_be_bytes());
+        bytes[4..7].copy_from_slice(&self.window.to_be_bytes()[1..]);
+        bytes[7] = self.kind;
+        bytes
     }
 
     fn with(self, body: &[u8]) -> Vec<u8> {
         [&self.bytes()[..], body].concat()
     }
+}
+
+/// A number of at most four bytes.
+fn u32_of(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 /// A short message: seq 0, window 1.
@@ -172,13 +176,12 @@ impl Request {
     #[must_use]
     pub fn bytes(self) -> Vec<u8> {
         let mut text = String::new();
-        let written = match self {
-            Self::List => write!(text, "arquivos lista"),
-            Self::Get(Some(index), None) => write!(text, "get {index}"),
-            Self::Get(Some(index), Some(Nonce(n))) => write!(text, "get {index} {MARK}{n:016x}"),
-            Self::Get(None, _) => write!(text, "get"),
-        };
-        written.expect("a String takes every write");
+        match self {
+            Self::List => text.push_str("arquivos lista"),
+            Self::Get(None, _) => text.push_str("get"),
+            Self::Get(Some(index), None) => text = format!("get {index}"),
+            Self::Get(Some(index), Some(Nonce(n))) => text = format!("get {index} {MARK}{n:016x}"),
+        }
         message(kind::FIRST, text.as_bytes())
     }
 }
@@ -239,12 +242,11 @@ pub fn fragment(seq: u32, size: u64) -> Option<Fragment> {
     let first = size.min(FIRST);
     let first_batch = first + u64::from(BATCH_FRAGMENTS - 1) * FRAGMENT as u64;
     let (batch, index) = (u64::from(seq / BATCH_FRAGMENTS), u64::from(seq % BATCH_FRAGMENTS));
-    let (batch_from, batch_len, ahead) = match batch {
-        0 => (0, first_batch.min(size), first),
-        _ => {
-            let from = first_batch + (batch - 1) * BATCH;
-            (from, BATCH.min(size.checked_sub(from).filter(|left| *left > 0)?), 0)
-        }
+    let (batch_from, batch_len, ahead) = if batch == 0 {
+        (0, first_batch.min(size), first)
+    } else {
+        let from = first_batch + (batch - 1) * BATCH;
+        (from, BATCH.min(size.checked_sub(from).filter(|left| *left > 0)?), 0)
     };
     let step = FRAGMENT as u64;
     let at = if ahead > 0 && index > 0 { ahead + (index - 1) * step } else { index * step };

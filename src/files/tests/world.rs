@@ -186,7 +186,7 @@ impl World {
         }
     }
 
-    fn to_client(&mut self, to: SocketAddr, from: u16, bytes: &[u8]) {
+    fn send_out(&mut self, to: SocketAddr, from: u16, bytes: &[u8]) {
         self.out += bytes.len() as u64;
         let from = SocketAddr::new(well_known().ip(), from);
         let peer = usize::from(to.port() - 1_000);
@@ -238,11 +238,11 @@ impl World {
             }
             Output::Say { conn, to, bytes } => {
                 let port = self.ports[&conn.0];
-                self.to_client(to, port, &bytes);
+                self.send_out(to, port, &bytes);
             }
             Output::SendTo { service, to, payload } => {
                 assert_eq!(service, Service::Files);
-                self.to_client(to, well_known().port(), &payload.head);
+                self.send_out(to, well_known().port(), &payload.head);
             }
             Output::SendTrain { conn, to, train, .. } => {
                 let port = self.ports[&conn.0];
@@ -254,7 +254,7 @@ impl World {
                     assert!(from + u64::from(*len) <= self.size);
                     let head = &train.heads[index * head..][..head];
                     let datagram = [head, &bytes(*from, (*len).into())].concat();
-                    self.to_client(to, port, &datagram);
+                    self.send_out(to, port, &datagram);
                 }
             }
             Output::Release { .. } => {}

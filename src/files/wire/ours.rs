@@ -252,10 +252,12 @@ impl Done {
 /// What stands before the bytes of a file at this offset, which is below 2^56.
 #[must_use]
 pub fn data_head(seq: u32, offset: u64) -> [u8; super::DATA_HEAD] {
-    let [_, h0, h1, h2, l0, l1, l2, l3] = offset.to_be_bytes();
-    let window = u32::from_be_bytes([0, h0, h1, h2]);
-    let [a, b, c, d, e, f, g, kind] = Head { seq, window, kind: kind::BYTES }.bytes();
-    [a, b, c, d, e, f, g, kind, l0, l1, l2, l3]
+    let place = offset.to_be_bytes();
+    let window = super::u32_of(&place[1..4]);
+    let mut head = [0; super::DATA_HEAD];
+    head[..HEAD].copy_from_slice(&Head { seq, window, kind: kind::BYTES }.bytes());
+    head[HEAD..].copy_from_slice(&place[4..]);
+    head
 }
 
 /// The offset and the bytes of a datagram of ours whose head has been read.

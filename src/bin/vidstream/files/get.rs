@@ -204,11 +204,10 @@ impl Get<'_> {
             let heard = heard.map_err(|e| system(&e))?;
             if !pieces.is_empty() && self.part.is_none() {
                 // An original begins without being asked whether its file is here already.
-                self.part = Some(
-                    nameless_or(self.target.as_deref(), 0)
-                        .map_err(|e| (exit::CANTCREAT, e.to_string()))?
-                        .0,
-                );
+                self.original = true;
+                let opened = nameless_or(self.target.as_deref(), 0);
+                let cleared = opened.and_then(|(mut part, _)| part.clear().map(|()| part));
+                self.part = Some(cleared.map_err(|e| (exit::CANTCREAT, e.to_string()))?);
             }
             let written = self.part.as_ref().map_or(Ok(()), |part| part.write(&pieces));
             drop(pieces);
@@ -260,15 +259,14 @@ impl Get<'_> {
         Ok(())
     }
 
+    /// It begins at the beginning, whatever there is.
     fn begin_original(&mut self) -> Result<(), Failure> {
-        self.original = true;
-        if self.part.is_none() {
-            let (part, _) = nameless_or(self.target.as_deref(), 0).map_err(|e| self.disk(&e))?;
-            self.part = Some(part);
+        if !std::mem::replace(&mut self.original, true) {
+            let opened = nameless_or(self.target.as_deref(), 0);
+            let cleared = opened.and_then(|(mut part, _)| part.clear().map(|()| part));
+            self.part = Some(cleared.map_err(|e| self.disk(&e))?);
         }
-        // It begins at the beginning, whatever there is.
-        let cleared = self.part.as_mut().map_or(Ok(()), Part::clear);
-        cleared.map_err(|e| self.disk(&e))
+        Ok(())
     }
 
     /// Gives the player what it takes; whether there is nothing left for it just now.
