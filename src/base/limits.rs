@@ -495,11 +495,8 @@ pub const FILES_RATE_ROUNDS: u64 = 10;
 pub const FILES_LOSS_DATAGRAMS: u64 = 100;
 /// What may be under way, in percent of what the path holds.
 pub const FILES_WINDOW_PERCENT: u64 = 200;
-/// A push that loses this part more than the path does presses others out of the queue; so many
-/// cycles are then gentle.
-pub const FILES_PRESSED_PART: u64 = 32;
-/// See [`FILES_PRESSED_PART`].
-pub const FILES_NARROW_CYCLES: u8 = 12;
+/// Rounds in a row with longer round trips after which somebody else fills the queue.
+pub const FILES_PRESSED_ROUNDS: u32 = 8;
 /// How long a shortest round trip counts before it is looked for again, and how long that takes.
 pub const FILES_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// See [`FILES_LOOK_EVERY`].

@@ -14,13 +14,16 @@
 //! | cruise | 125 %, 75 %, then 100 % for six round trips | for ever, but for |
 //! | look | as before, half as much under way | 100 ms or a round trip, if longer; each 10 s |
 //!
-//! While a push loses more than the path does by itself, others are pressed out of a short queue:
-//! the next pushes are of a tenth, with less under way.
+//! What differs from BBR: losses that come also while there is no queue are the path's, not ours.
+//! Their share is measured outside the 125 % and the startup, and the pace is raised so that the
+//! bandwidth still comes through; nine tenths of it only, so that two transfers that press each
+//! other calm down. Without that a path that loses more than a fifth would slow down for ever.
 //!
-//! What differs from BBR: losses that come also while the queue is not pushed are the path's, not
-//! ours. Their share is measured outside the 125 % and the startup, and the pace is raised so that
-//! the bandwidth still comes through; nine tenths of it only, so that two transfers that press
-//! each other calm down. Without that a path that loses more than a fifth would slow down for ever.
+//! And losses beyond that share, while round trips are longer than the path's own, are a queue that
+//! is full, because somebody else fills it, too: then it yields as TCP cubic does (RFC 9438), by
+//! three tenths, and comes back along the same curve. It goes on that curve as well, from where it
+//! is, when a queue lasts that it does not make. Only when the curve is beyond what the path takes
+//! is it forgotten.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -77,10 +80,16 @@ pub struct Rate {
     phase_since: Mono,
     /// Bytes acked and lost since the share was last reckoned.
     counted: (u64, u64),
-    /// The same in the push and what makes up for it, since the push began.
-    pushed: (u64, u64),
-    /// Cycles for which the pushes are small, because large ones pressed others out of the queue.
-    narrow: u8,
+    /// Bytes acked and lost in this round.
+    round: (u64, u64),
+    /// Whether the last round trips were longer than the path's own, and how long.
+    queueing: bool,
+    latest: Duration,
+    /// Rounds in a row with a queue that is not of our making.
+    pressed: u32,
+    /// When it yielded to others, and how much was under way then.
+    yielded: Option<(Mono, u64)>,
+    now: Mono,
     /// Share of what is sent that the path loses, in parts of 65536.
     loss: u64,
     /// Bytes in a datagram.
@@ -107,8 +116,12 @@ impl Rate {
             plateau: (0, 0),
             phase_since: now,
             counted: (0, first.into()),
-            pushed: (0, 0),
-            narrow: 0,
+            round: (0, 0),
+            queueing: false,
+            latest: Duration::ZERO,
+            pressed: 0,
+            yielded: None,
+            now,
             loss: 0,
             datagram: limits::FILES_DATAGRAM_MIN as u64,
             fastest: rate_max,
@@ -155,9 +168,7 @@ impl Rate {
         let percent = match self.state {
             State::Startup => 277,
             State::Drain => 36,
-            State::Cruise(0) if self.narrow > 0 => 110,
             State::Cruise(0) => 125,
-            State::Cruise(1) if self.narrow > 0 => 90,
             State::Cruise(1) => 75,
             State::Cruise(_) => 100,
         };
@@ -165,7 +176,8 @@ impl Rate {
             0 => per_second(self.first_window(), self.shortest()),
             _ => self.needed(),
         };
-        (base.saturating_mul(percent) / 100).clamp(limits::FILES_RATE_MIN, self.fastest)
+        let wanted = base.saturating_mul(percent) / 100;
+        wanted.min(self.ceiling()).clamp(limits::FILES_RATE_MIN, self.fastest)
     }
 
     /// Bytes that may be under way now.
@@ -179,8 +191,9 @@ impl Rate {
         let window = match (self.looking, self.state) {
             (Some(_), _) => held / 2,
             (None, State::Startup | State::Drain) => held * 3,
-            (None, State::Cruise(_)) if self.narrow > 0 => held * 3 / 2,
-            (None, State::Cruise(_)) => held * limits::FILES_WINDOW_PERCENT / 100,
+            (None, State::Cruise(_)) => {
+                (held * limits::FILES_WINDOW_PERCENT / 100).max(self.curve().unwrap_or(0))
+            }
         };
         window.max(least).min(limits::FILES_IN_FLIGHT_BYTES_MAX)
     }
@@ -198,12 +211,56 @@ impl Rate {
             .unwrap_or(u64::MAX)
     }
 
+    /// What cubic would have under way, since it yielded.
+    #[expect(clippy::cast_precision_loss, reason = "bytes under way are few")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held above 0")]
+    fn curve(&self) -> Option<u64> {
+        let (at, most) = self.yielded?;
+        let datagram = self.datagram as f64;
+        let most = most as f64 / datagram;
+        let back = (most * 0.3 / 0.4).cbrt();
+        let window = 0.4 * (self.now.since(at).as_secs_f64() - back).powi(3) + most;
+        Some((window.max(4.0) * datagram) as u64)
+    }
+
+    /// The rate that goes with that.
+    fn ceiling(&self) -> u64 {
+        self.curve().map_or(u64::MAX, |window| per_second(window, self.latest))
+    }
+
+    /// At the end of a round: whether the queue is full, because others fill it as well.
+    fn look_for_others(&mut self, sample: &Sample) {
+        let (acked, lost) = std::mem::take(&mut self.round);
+        let all = (acked + lost) / self.datagram;
+        let expected = all * self.loss / ONE;
+        // Three times what chance does, and at least one.
+        let chance = 3 * expected.isqrt();
+        let full = lost / self.datagram > expected + chance;
+        let cruises = matches!(self.state, State::Cruise(_));
+        let under_way = sample.in_flight + sample.acked + lost;
+        self.pressed = if self.queueing && cruises { self.pressed + 1 } else { 0 };
+        if full && self.queueing && cruises {
+            self.yielded = Some((self.now, under_way));
+        } else if self.pressed >= limits::FILES_PRESSED_ROUNDS && self.yielded.is_none() {
+            // On the curve from where it is now.
+            self.yielded = Some((self.now, under_way * 10 / 7));
+        } else if self.ceiling() > self.needed().saturating_mul(2) {
+            self.yielded = None;
+        }
+    }
+
     fn first_window(&self) -> u64 {
         limits::FILES_FIRST_DATAGRAMS * self.datagram
     }
 
     /// Takes in what an ack told.
     pub fn acked(&mut self, now: Mono, sample: &Sample) {
+        self.now = now;
+        if let Some(rtt) = sample.rtt {
+            let own = self.shortest();
+            self.latest = rtt;
+            self.queueing = rtt > own + own / 8 + limits::FILES_TIMER_MIN;
+        }
         let new_round = sample.acked > 0 && sample.delivered_before >= self.round_end;
         if new_round {
             self.rounds += 1;
@@ -213,6 +270,9 @@ impl Rate {
             self.came_through(rate);
         }
         self.count(sample);
+        if new_round {
+            self.look_for_others(sample);
+        }
         if new_round && self.state == State::Startup && !sample.limited {
             self.look_for_plateau(now);
         }
@@ -231,13 +291,11 @@ impl Rate {
         }
     }
 
-    /// The share that is lost though nobody pushes, and whether a push loses more.
+    /// The share that is lost though there is no queue.
     fn count(&mut self, sample: &Sample) {
-        if let State::Cruise(0 | 1) = self.state {
-            self.pushed.0 += sample.acked;
-            self.pushed.1 += sample.lost;
-        }
-        if !matches!(self.state, State::Cruise(1..)) {
+        self.round.0 += sample.acked;
+        self.round.1 += sample.lost;
+        if !matches!(self.state, State::Cruise(1..)) || self.queueing {
             return;
         }
         self.counted.0 += sample.acked;
@@ -304,15 +362,6 @@ impl Rate {
     }
 
     fn change(&mut self, now: Mono, to: State) {
-        if to == State::Cruise(2) {
-            let (acked, lost) = std::mem::take(&mut self.pushed);
-            let share = lost * ONE / (acked + lost).max(1);
-            if share > self.loss + ONE / limits::FILES_PRESSED_PART {
-                self.narrow = limits::FILES_NARROW_CYCLES;
-            } else {
-                self.narrow = self.narrow.saturating_sub(1);
-            }
-        }
         self.state = to;
         self.phase_since = now;
     }

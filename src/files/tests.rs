@@ -201,22 +201,21 @@ fn a_list_and_the_errors_are_told_from_the_well_known_port() {
 }
 
 #[test]
-fn a_thousand_transfers_share_a_server_and_none_is_starved() {
-    let link = Link { rate: 1_200_000_000, ..Link::new(5, 0) };
+fn many_transfers_share_a_server_and_none_is_starved() {
     let mut settings = settings();
-    settings.rate_max = 125_000;
-    let mut world = World::with(3, link, 100_000_000, &settings);
-    for _ in 0..1_000 {
+    settings.total_rate_max = 10_000_000;
+    let mut world = World::with(3, Link::new(5, 0), 100_000_000, &settings);
+    for _ in 0..80 {
         let client = ours(&world, 0);
         world.add(client, 0);
     }
     world.peers.iter_mut().for_each(|p| p.from = 99_000_000);
-    world.run_for(Duration::from_secs(4));
+    world.run_for(Duration::from_secs(3));
     let come: Vec<_> = world.peers.iter().map(|p| p.client.figures().come).collect();
-    let mean = come.iter().sum::<u64>() / 1_000;
+    let mean = come.iter().sum::<u64>() / 80;
     let least = *come.iter().min().unwrap();
     println!("least {least}, mean {mean}");
-    assert!(mean > 350_000 && least * 10 >= mean * 8, "least {least}, mean {mean}");
+    assert!(mean > 250_000 && least * 10 >= mean * 8, "least {least}, mean {mean}");
 }
 
 #[test]

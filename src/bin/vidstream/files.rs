@@ -166,7 +166,8 @@ fn list(asked: &Asked, server: SocketAddr) -> Outcome {
         format!("{}\n", serde_json::json!({ "files": names }))
     } else {
         let lines = names.iter().enumerate();
-        lines.map(|(number, name)| format!("{number:>4}  {}\n", shown(name))).collect()
+        let lines = lines.map(|(number, name)| format!("{number:>4}  {}\n", shown(name)));
+        lines.collect::<Vec<_>>().concat()
     };
     print(&text)
 }

@@ -18,8 +18,10 @@ const FRAGMENT: usize = 1_016;
 const AGAIN: Duration = Duration::from_millis(300);
 
 fn head(seq: u32, window: u32, kind: u8) -> [u8; 8] {
-    let ([a, b, c, d], [_, e, f, g]) = (seq.to_be_bytes(), window.to_be_bytes());
-    [a, b, c, d, e, f, g, kind]
+    let mut head = [0; 8];
+    head[..4].copy_from_slice(&seq.to_be_bytes());
+    head[4..].copy_from_slice(&(window << 8 | u32::from(kind)).to_be_bytes());
+    head
 }
 
 fn message(seq: u32, window: u32, kind: u8, body: &[u8]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! `vidstream files get`: one file, to disk, to a player, or both, with its progress.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -321,7 +322,8 @@ impl Get<'_> {
             figures.rtt.as_secs_f64() * 1e3
         );
         if let Some(buffered) = figures.buffered {
-            text += &format!(", {:.1} s buffered", buffered.as_secs_f64());
+            let buffered = buffered.as_secs_f64();
+            write!(text, ", {buffered:.1} s buffered").expect("a String takes every write");
         }
         self.bar.set_message(text);
     }
