@@ -134,6 +134,7 @@ impl Daemon {
         self.settle();
         self.read();
         self.receive();
+        self.hear();
         self.read_lines();
         self.node.set_log_dropped(self.log.dropped());
         self.node.handle_timeout(self.now);
@@ -144,6 +145,7 @@ impl Daemon {
         self.settle();
         self.accept();
         self.reactor.spool();
+        self.reactor.hash_some();
         self.settle();
         self.look_around();
         self.look_up();
@@ -259,6 +261,20 @@ impl Daemon {
         }
     }
 
+    /// What came to the ports of transfers, each up to its budget.
+    fn hear(&mut self) {
+        for _ in 0..self.reactor.heard_len() {
+            let Some(conn) = self.reactor.next_heard() else { break };
+            for _ in 0..DATAGRAMS {
+                let Some((from, count)) = self.reactor.hear(conn, &mut self.buffer) else { break };
+                let bytes = &self.buffer[..count];
+                self.node.handle_input(self.now, Input::Heard { conn, from, bytes });
+                self.settle();
+            }
+            self.reactor.hear_later(conn);
+        }
+    }
+
     fn read_lines(&mut self) {
         match self.reactor.read_lines(&mut self.buffer) {
             Taken::Bytes(count) => {
@@ -330,6 +346,12 @@ impl Daemon {
     fn tell_songs(&mut self, findings: &[String]) {
         for finding in findings {
             self.log.write(self.now, Level::Warn, &format!("jukebox: {finding}"));
+        }
+    }
+
+    fn tell_videos(&mut self, findings: &[String]) {
+        for finding in findings {
+            self.log.write(self.now, Level::Warn, &format!("files: {finding}"));
         }
     }
 

@@ -30,6 +30,9 @@
 //! [`container`] reads its frames as ranges of bytes and puts other boxes around them, with clocks
 //! that follow from the schedule alone.
 //!
+//! [`files`] delivers whole video files over UDP, each from a port of its own: what is sent when is
+//! decided by a rate-based controller, and the bytes go from the file's map to the kernel.
+//!
 //! # The channel is a function of the clock
 //! A position is computed, never counted: [`media::schedule::Schedule::at`] of the wall clock, from
 //! an epoch in the configuration and the durations in the movies' indexes. So a restart goes on at
@@ -107,6 +110,7 @@ pub mod control;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 pub mod events;
+pub mod files;
 #[cfg(feature = "daemon")]
 pub mod flags;
 pub mod http;

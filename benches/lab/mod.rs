@@ -10,6 +10,7 @@ pub(crate) mod hop;
 pub(crate) mod kill;
 #[path = "../../tests/e2e/harness/namespaces.rs"]
 pub(crate) mod namespaces;
+pub(crate) mod link;
 pub(crate) mod readers;
 pub(crate) mod sender;
 pub(crate) mod server;

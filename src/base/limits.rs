@@ -449,6 +449,127 @@ pub const DECLARED_TRACKS_MAX: usize = 64;
 /// Parts of one fragmented block: their numbers are counted from block to block.
 pub const FRAGMENT_PARTS_MAX: u64 = 64;
 
+/// Files of one directory that are listed.
+pub const FILES_MAX: usize = 4_096;
+/// Bytes in a file: 1 TiB, which fragments of 1016 bytes can number.
+pub const FILES_BYTES_MAX: u64 = 1 << 40;
+/// The port where a list and files are asked for.
+pub const FILES_PORT: u16 = 50_000;
+/// Bytes of a datagram that may be a request for files.
+pub const FILES_REQUEST_BYTES_MAX: usize = 1_024;
+/// Transfers at once.
+pub const FILES_TRANSFERS_MAX: usize = 16_384;
+/// Extensions of a directory's files that a configuration may name.
+pub const FILES_EXTENSIONS_MAX: usize = 32;
+/// The shortest and the longest datagram of a transfer, without what IP and UDP put before it.
+pub const FILES_DATAGRAM_MIN: usize = 1_200;
+/// See [`FILES_DATAGRAM_MIN`].
+pub const FILES_DATAGRAM_MAX: usize = 9_000;
+/// How often a longer datagram is tried before the path is taken not to let it through.
+pub const FILES_PROBES_MAX: u8 = 3;
+/// Datagrams handed to the kernel at once, and bytes in them.
+pub const FILES_TRAIN_MAX: usize = 60;
+/// See [`FILES_TRAIN_MAX`].
+pub const FILES_TRAIN_BYTES_MAX: u64 = 65_000;
+/// Trains of one transfer that wait for room in the kernel; what comes then is lost.
+pub const FILES_TRAINS_MAX: usize = 256;
+/// Datagrams of one transfer that are remembered.
+pub const FILES_IN_FLIGHT_MAX: usize = 8_192;
+/// Bytes of one transfer that are under way.
+pub const FILES_IN_FLIGHT_BYTES_MAX: u64 = 32 << 20;
+/// Fragments on the original's wire that are under way: its clients have small buffers.
+pub const FILES_PLAIN_DATAGRAMS_MAX: u64 = 256;
+/// Ranges in one ack.
+pub const FILES_ACK_RANGES_MAX: usize = 64;
+/// And in one that is only a sign of life.
+pub const FILES_SHORT_ACK_MAX: usize = 2;
+/// Runs of datagram numbers that a receiver remembers.
+pub const FILES_RUNS_MAX: usize = 256;
+/// Runs of bytes behind the first missing one; while there are more, nothing is taken.
+pub const FILES_HOLES_MAX: usize = 16_384;
+/// Bytes behind the first missing one that are wanted: the original's buffer.
+pub const FILES_BUFFER_BYTES: u64 = 8 << 20;
+/// The smallest and the largest buffer that a configuration may name.
+pub const FILES_BUFFER_MIN: u64 = 64 << 10;
+/// See [`FILES_BUFFER_MIN`].
+pub const FILES_BUFFER_MAX: u64 = 1 << 30;
+/// Datagrams that go before anything is known of the path.
+pub const FILES_FIRST_DATAGRAMS: u64 = 32;
+/// A round trip that was not measured.
+pub const FILES_RTT_UNKNOWN: Duration = Duration::from_millis(300);
+/// What the loop's clock counts.
+pub const FILES_QUANTUM: Duration = Duration::from_millis(1);
+/// How long a busy machine may keep either end waiting: so much more may be under way.
+pub const FILES_JITTER: Duration = Duration::from_millis(4);
+/// Shorter waits are not told apart.
+pub const FILES_TIMER_MIN: Duration = Duration::from_millis(2);
+/// The time whose bytes may go at once when the loop was late.
+pub const FILES_BURST_MAX: Duration = Duration::from_millis(6);
+/// What nobody acks goes again after this at least, and at most, but for the longest of paths.
+pub const FILES_RESEND_MIN: Duration = Duration::from_millis(10);
+/// See [`FILES_RESEND_MIN`].
+pub const FILES_RESEND_MAX: Duration = Duration::from_secs(1);
+/// How often that wait is doubled.
+pub const FILES_BACKOFF_MAX: u32 = 4;
+/// Later datagrams that came before one is lost.
+pub const FILES_OVERTAKEN: u32 = 3;
+/// Bytes a second of the slowest transfer.
+pub const FILES_RATE_MIN: u64 = 4_096;
+/// And of the fastest: 1 Tbit/s.
+pub const FILES_RATE_MAX: u64 = 125_000_000_000;
+/// Round trips over which the highest rate counts.
+pub const FILES_RATE_ROUNDS: u64 = 10;
+/// Datagrams over which the share of lost ones is reckoned.
+pub const FILES_LOSS_DATAGRAMS: u64 = 100;
+/// What may be under way, in percent of what the path holds.
+pub const FILES_WINDOW_PERCENT: u64 = 200;
+/// Rounds in a row with longer round trips after which somebody else fills the queue.
+pub const FILES_PRESSED_ROUNDS: u32 = 8;
+/// How long a shortest round trip counts before it is looked for again, and how long that takes.
+pub const FILES_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// See [`FILES_LOOK_EVERY`].
+pub const FILES_LOOK_LASTS: Duration = Duration::from_millis(100);
+/// A client that says nothing for so long has gone.
+pub const FILES_SILENCE_MAX: Duration = Duration::from_secs(6);
+/// A server that says nothing for so long has gone.
+pub const FILES_SERVER_SILENCE_MAX: Duration = Duration::from_secs(10);
+/// A sign of life of a client that wants nothing now.
+pub const FILES_KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// A request that nothing answers is sent again after this.
+pub const FILES_ASK_EVERY: Duration = Duration::from_millis(500);
+/// And so often; then there is no server.
+pub const FILES_ASKS_MAX: u32 = 10;
+/// Between two tries to bring the end to an original client, and how many.
+pub const FILES_END_EVERY: Duration = Duration::from_secs(1);
+/// See [`FILES_END_EVERY`].
+pub const FILES_ENDS_MAX: u32 = 60;
+/// Lists that one address gets at once; one more each second.
+pub const FILES_LISTS_MAX: u64 = 8;
+/// Bytes of lists a second, to all together.
+pub const FILES_LIST_BYTES_MAX: u64 = 1 << 20;
+/// Addresses whose lists are counted.
+pub const FILES_ADDRESSES_MAX: usize = 4_096;
+/// Bytes of a file that are hashed in one turn of the loop.
+pub const FILES_HASH_BYTES: usize = 256 << 10;
+/// Hashes of files that are remembered.
+pub const FILES_HASHES_MAX: usize = 256;
+/// Buffers that a client fills in one call.
+pub const FILES_BATCHES_MAX: usize = 16;
+/// Bytes handed to a player at once: what a pipe takes whole when it takes any.
+pub const FILES_FEED_BYTES: usize = 4_096;
+/// Bytes of a list that a client takes.
+pub const FILES_LIST_TAKEN_MAX: usize = 4 << 20;
+/// A list is over when nothing more of it comes for so long.
+pub const FILES_LIST_SILENCE: Duration = Duration::from_millis(300);
+/// What a player takes, in bytes a second, before that is known: 8 Mbit/s.
+pub const FILES_PLAYER_RATE: u64 = 1_000_000;
+/// Over how long what it takes is measured.
+pub const FILES_MEASURE_EVERY: Duration = Duration::from_secs(4);
+/// How long a client stays to answer an original server's end again.
+pub const FILES_LINGER: Duration = Duration::from_millis(1_200);
+/// Between two acks that only widen the window of a player.
+pub const FILES_WIDEN_EVERY: Duration = Duration::from_millis(100);
+
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
 const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");

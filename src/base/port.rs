@@ -14,6 +14,7 @@
 //! * Every connection has a timer or is being closed ([`Peer::timer`], checked by the node).
 
 mod cx;
+mod train;
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -22,6 +23,7 @@ use crate::base::arena::Key;
 use crate::base::time::Wall;
 
 pub use cx::{Cx, Peer};
+pub use train::Train;
 
 /// A connection, whatever it carries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -102,6 +104,10 @@ pub enum Service {
     Events,
     /// events: somebody who writes lines connects here.
     EventLines,
+    /// files: the UDP socket of requests.
+    Files,
+    /// files: the UDP socket of one transfer.
+    FilesTransfer,
 }
 
 impl Service {
@@ -119,6 +125,8 @@ impl Service {
             Self::Jukebox => "jukebox",
             Self::Events => "events",
             Self::EventLines => "events-lines",
+            Self::Files => "files",
+            Self::FilesTransfer => "files-transfer",
         }
     }
 }
@@ -242,6 +250,15 @@ pub enum Input<'a> {
     Datagram {
         /// On which socket.
         service: Service,
+        /// From where.
+        from: SocketAddr,
+        /// Its bytes.
+        bytes: &'a [u8],
+    },
+    /// A datagram arrived at a port of its own ([`Output::OpenPort`]).
+    Heard {
+        /// Which port.
+        conn: Conn,
         /// From where.
         from: SocketAddr,
         /// Its bytes.
@@ -379,6 +396,46 @@ pub enum Output {
         blob: Blob,
         /// Path relative to the directory of songs.
         path: Rc<str>,
+    },
+    /// Open a UDP port of its own, at this address of ours. It is a connection by name: it is
+    /// closed as one, and [`Input::Closed`] follows.
+    OpenPort {
+        /// Its name.
+        conn: Conn,
+        /// Where.
+        at: IpAddr,
+    },
+    /// Send one datagram from a port.
+    Say {
+        /// From which port.
+        conn: Conn,
+        /// Where to.
+        to: SocketAddr,
+        /// What.
+        bytes: Box<[u8]>,
+    },
+    /// Send datagrams from a port.
+    SendTrain {
+        /// From which port.
+        conn: Conn,
+        /// Where to.
+        to: SocketAddr,
+        /// Whose bytes.
+        blob: Blob,
+        /// What.
+        train: Train,
+    },
+    /// Map a file of the directory of files, read-only, however long it is.
+    OpenFile {
+        /// The blob's name.
+        blob: Blob,
+        /// Path relative to the directory of files.
+        path: Rc<str>,
+    },
+    /// Hash a whole file little by little; [`Input::Hashed`] follows.
+    HashFile {
+        /// Which.
+        blob: Blob,
     },
     /// From now on each payload is a segment of its own, never in one with the next. Whoever asks
     /// for this queues one payload at a time.
@@ -522,6 +579,8 @@ pub enum Why {
     EventsTick,
     /// events: somebody who writes lines has been silent.
     EventsFeeder,
+    /// files: a transfer may send, or has waited long enough.
+    FilesTransfer,
     /// A connection told to close has not.
     ClosePatience,
     /// A graceful stop has taken long enough.

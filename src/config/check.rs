@@ -3,6 +3,7 @@
 //! so that one run names them all; a value that is missing here has been reported.
 
 mod events;
+mod files;
 mod jukebox;
 mod mesh;
 
@@ -107,6 +108,12 @@ const USES: &[Use] = &[
         because: "the ticker stands beside the channels of a server",
     },
     Use {
+        name: "files",
+        roles: &[Role::Server],
+        needed: false,
+        because: "only a server has files of its own",
+    },
+    Use {
         name: "store",
         roles: &[Role::Client],
         needed: false,
@@ -153,6 +160,7 @@ impl Check<'_, '_> {
         let receive = raw.receive.as_ref().map(|t| self.receive(t));
         let mesh = raw.mesh.as_ref().map(|t| self.mesh(t, role));
         let jukebox = raw.jukebox.as_ref().map(|t| self.jukebox(t));
+        let files = raw.files.as_ref().map(|t| self.files(t));
         let store = raw.store.as_ref().map(|t| self.store(t));
         let http = raw.http.as_ref().map(|t| self.http(t));
         let events = raw.events.as_ref().map(|t| self.events(t));
@@ -167,6 +175,7 @@ impl Check<'_, '_> {
             receive: all_good(receive)?,
             mesh: all_good(mesh)?,
             jukebox: all_good(jukebox)?,
+            files: all_good(files)?,
             store: all_good(store)?,
             http: all_good(http)?,
             events: all_good(events)?,
@@ -269,6 +278,7 @@ fn place_of(raw: &Raw, name: &str) -> Option<usize> {
         "tv" => raw.tv.as_ref().map(|t| t.at),
         "receive" => raw.receive.as_ref().map(|t| t.at),
         "jukebox" => raw.jukebox.as_ref().map(|t| t.at),
+        "files" => raw.files.as_ref().map(|t| t.at),
         "store" => raw.store.as_ref().map(|t| t.at),
         "events" => raw.events.as_ref().map(|t| t.at),
         _ => None,

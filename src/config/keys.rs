@@ -64,8 +64,8 @@ pub enum Kind {
 
 /// The tables of a file, in the order in which they are printed; `channel` is a list of them.
 pub(super) const TABLES: &[&str] = &[
-    "log", "library", "channel", "tv", "receive", "mesh", "jukebox", "store", "http", "events",
-    "control",
+    "log", "library", "channel", "tv", "receive", "mesh", "jukebox", "files", "store", "http",
+    "events", "control",
 ];
 
 const SECONDS_2: &str = "2s";
@@ -74,6 +74,8 @@ const CHANNEL: Kind = Kind::Number(0, limits::CHANNELS_MAX as u64 - 1);
 const CONNS: Kind = Kind::Number(1, limits::CONNS_MAX as u64);
 const EVENTS_INTERVAL: Kind = Kind::Span(limits::EVENTS_INTERVAL_MIN, limits::EVENTS_INTERVAL_MAX);
 const LEAD: Kind = Kind::Span(limits::MESH_LEAD_MIN, limits::MESH_LEAD_MAX);
+const RATE: Kind = Kind::Number(0, limits::FILES_RATE_MAX);
+const TRANSFERS: Kind = Kind::Number(1, limits::FILES_TRANSFERS_MAX as u64);
 const STALL: Kind = Kind::Span(limits::JUKEBOX_STALL_MIN, limits::JUKEBOX_STALL_MAX);
 const MOVIE: Kind = Kind::Name(limits::MOVIE_NAME_BYTES_MAX);
 
@@ -121,6 +123,14 @@ pub const KEYS: &[Key] = &[
     key("jukebox", "listeners_max", CONNS).or("4096"),
     key("jukebox", "per_address_max", Kind::Number(0, limits::CONNS_MAX as u64)).or("64"),
     key("jukebox", "stall_max", STALL).or("30s"),
+    key("files", "listen", Kind::Listen).or("127.0.0.1:50000"),
+    key("files", "directory", Kind::Path),
+    key("files", "transfers_max", TRANSFERS).or("1024"),
+    key("files", "per_address_max", Kind::Number(0, limits::FILES_TRANSFERS_MAX as u64)).or("16"),
+    key("files", "rate_max", RATE).or("0"),
+    key("files", "total_rate_max", RATE).or("0"),
+    key("files", "buffer", Kind::Number(limits::FILES_BUFFER_MIN, limits::FILES_BUFFER_MAX))
+        .or("8388608"),
     key("store", "directory", Kind::Path),
     key("store", "keep_blocks", Kind::Number(0, limits::KEEP_BLOCKS_MAX as u64)).or("900"),
     key("http", "listen", Kind::Listen).or("127.0.0.1:6080"),

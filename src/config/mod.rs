@@ -61,6 +61,8 @@ pub struct Config {
     pub mesh: Option<Mesh>,
     /// The jukebox; server only.
     pub jukebox: Option<Jukebox>,
+    /// Files over UDP; server only.
+    pub files: Option<Files>,
     /// Received blocks on disk; client only.
     pub store: Option<Store>,
     /// The HTTP server.
@@ -413,6 +415,25 @@ pub struct Http {
     pub connections_max: usize,
     /// Connections at once from one address; 0 sets no limit.
     pub per_address_max: usize,
+}
+
+/// `[files]`: video files over UDP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Files {
+    /// Where lists and files are asked for; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The folder of files; absolute when [`Place::directory`] is.
+    pub directory: PathBuf,
+    /// Transfers at once.
+    pub transfers_max: usize,
+    /// Of these to one address; 0 sets no limit.
+    pub per_address_max: usize,
+    /// Bytes a second of one transfer.
+    pub rate_max: u64,
+    /// Bytes a second of all together.
+    pub total_rate_max: u64,
+    /// Bytes that an original client is sent behind the first that it has not acked.
+    pub buffer: u64,
 }
 
 /// `[events]`: the live ticker.

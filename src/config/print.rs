@@ -4,11 +4,12 @@
 use toml::Value;
 use toml::value::Datetime;
 
+use crate::base::limits;
 use crate::config::keys::{Key, header, named};
 use crate::config::value::{moment_text, word_of};
 use crate::config::{
-    Allow, Channel, Config, EventSource, Events, Http, Jukebox, Library, Log, Mesh, Receive, Role,
-    Source, Store, Tv,
+    Allow, Channel, Config, EventSource, Events, Files, Http, Jukebox, Library, Log, Mesh, Receive,
+    Role, Source, Store, Tv,
 };
 
 /// The whole configuration as TOML.
@@ -46,6 +47,7 @@ pub(super) fn tables(config: &Config) -> Vec<Rows> {
     let takes = config.role != Role::Server;
     tables.extend(config.mesh.as_ref().map(|table| mesh(table, takes)));
     tables.extend(config.jukebox.as_ref().map(jukebox));
+    tables.extend(config.files.as_ref().map(files));
     tables.extend(config.store.as_ref().map(store));
     tables.extend(config.http.as_ref().map(http));
     tables.extend(config.events.as_ref().map(events));
@@ -164,6 +166,19 @@ fn http(http: &Http) -> Rows {
         .with("listen", http.listen.to_string())
         .with("connections_max", count(http.connections_max))
         .with("per_address_max", count(http.per_address_max))
+}
+
+fn files(files: &Files) -> Rows {
+    let number = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let rate = |rate: u64| if rate >= limits::FILES_RATE_MAX { 0 } else { number(rate) };
+    Rows::of("files")
+        .with("listen", files.listen.to_string())
+        .with("directory", path(&files.directory))
+        .with("transfers_max", count(files.transfers_max))
+        .with("per_address_max", count(files.per_address_max))
+        .with("rate_max", rate(files.rate_max))
+        .with("total_rate_max", rate(files.total_rate_max))
+        .with("buffer", number(files.buffer))
 }
 
 fn events(events: &Events) -> Rows {

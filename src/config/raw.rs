@@ -34,6 +34,7 @@ pub(super) struct Raw {
     pub(super) receive: Option<Table<RawReceive>>,
     pub(super) mesh: Option<Table<RawMesh>>,
     pub(super) jukebox: Option<Table<RawJukebox>>,
+    pub(super) files: Option<Table<RawFiles>>,
     pub(super) store: Option<Table<RawStore>>,
     pub(super) http: Option<Table<RawHttp>>,
     pub(super) events: Option<Table<RawEvents>>,
@@ -158,6 +159,18 @@ pub(super) struct RawJukebox {
 
 #[derive(Clone, Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawFiles {
+    pub(super) listen: Given<String>,
+    pub(super) directory: Given<String>,
+    pub(super) transfers_max: Given<i64>,
+    pub(super) per_address_max: Given<i64>,
+    pub(super) rate_max: Given<i64>,
+    pub(super) total_rate_max: Given<i64>,
+    pub(super) buffer: Given<i64>,
+}
+
+#[derive(Clone, Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawStore {
     pub(super) directory: Given<String>,
     pub(super) keep_blocks: Given<i64>,
@@ -241,6 +254,7 @@ impl Raw {
             "receive" => self.receive = Some(one("receive", at, value, r)),
             "mesh" => self.mesh = Some(one("mesh", at, value, r)),
             "jukebox" => self.jukebox = Some(one("jukebox", at, value, r)),
+            "files" => self.files = Some(one("files", at, value, r)),
             "store" => self.store = Some(one("store", at, value, r)),
             "http" => self.http = Some(one("http", at, value, r)),
             "events" => self.events = Some(one("events", at, value, r)),
@@ -385,6 +399,7 @@ mod tests {
         assert_eq!(names::<RawReceive>(), keys_of("receive"));
         assert_eq!(names::<RawMesh>(), keys_of("mesh"));
         assert_eq!(names::<RawJukebox>(), keys_of("jukebox"));
+        assert_eq!(names::<RawFiles>(), keys_of("files"));
         assert_eq!(names::<RawStore>(), keys_of("store"));
         assert_eq!(names::<RawHttp>(), keys_of("http"));
         assert_eq!(names::<RawEvents>(), keys_of("events"));

@@ -275,6 +275,21 @@ fn jukebox() -> impl Strategy<Value = Jukebox> {
     )
 }
 
+fn files() -> impl Strategy<Value = Files> {
+    let rate = || prop_oneof![1..limits::FILES_RATE_MAX, Just(limits::FILES_RATE_MAX)];
+    let most = limits::FILES_TRANSFERS_MAX;
+    let buffer = limits::FILES_BUFFER_MIN..=limits::FILES_BUFFER_MAX;
+    (address(6085), path(), 1..=most, 0..=most, rate(), rate(), buffer).prop_map(|values| Files {
+        listen: values.0,
+        directory: values.1,
+        transfers_max: values.2,
+        per_address_max: values.3,
+        rate_max: values.4,
+        total_rate_max: values.5,
+        buffer: values.6,
+    })
+}
+
 fn store() -> impl Strategy<Value = Store> {
     (path(), 0..=limits::KEEP_BLOCKS_MAX)
         .prop_map(|(directory, keep_blocks)| Store { directory, keep_blocks })
@@ -311,10 +326,19 @@ fn config() -> impl Strategy<Value = Config> {
     let control = path().prop_map(|socket| Control { socket });
     let always = (word_value::<Role>(), log);
     let needed = (source(), library(), channels(), receive());
-    let maybe = (tv(), store(), http(), control, mesh(), jukebox(), events(), any::<[bool; 8]>());
+    let maybe = (
+        tv(),
+        store(),
+        http(),
+        control,
+        mesh(),
+        jukebox(),
+        events(),
+        (files(), any::<[bool; 9]>()),
+    );
     (always, needed, maybe).prop_map(|((role, log), needed, maybe)| {
         let (source, library, channels, receive) = needed;
-        let (tv, store, http, control, mesh, jukebox, events, on) = maybe;
+        let (tv, store, http, control, mesh, jukebox, events, (files, on)) = maybe;
         let server = role == Role::Server;
         // A relay or client has a source, roots, or both.
         let (has_source, has_roots) = (!server && on[4], !server && (on[5] || !on[4]));
@@ -332,6 +356,7 @@ fn config() -> impl Strategy<Value = Config> {
             receive: has_source.then_some(receive),
             mesh: if has_roots { Some(mesh) } else { on[6].then_some(rootless) },
             jukebox: (server && on[7]).then_some(jukebox),
+            files: (server && on[8]).then_some(files),
             store: (role == Role::Client && on[1]).then_some(store),
             http: on[2].then_some(http),
             events: events.filter(|_| server),

@@ -10,6 +10,7 @@ use crate::io::library::{Scan, Survey};
 use crate::io::lines::Lines;
 use crate::io::listener::Place;
 use crate::io::songs::Songs;
+use crate::io::videos::Videos;
 use crate::media::catalog::Catalog;
 use crate::node::{Environment, Teams};
 
@@ -21,6 +22,7 @@ struct Prepared {
     library: Option<std::fs::File>,
     store: Option<setup::Store>,
     songs: Option<Songs>,
+    videos: Option<Videos>,
     opened: Listening,
     ticker: Ticker,
 }
@@ -58,13 +60,14 @@ impl Daemon {
         let moved = directory(&config) != directory(&self.config);
         let store = if moved { setup::store(&config)? } else { None };
         let songs = setup::songs(&config)?;
+        let videos = setup::videos(&config)?;
         let teams = setup::teams(&config)?;
         let source = |c: &Config| c.events.as_ref().map(|e| e.source.clone());
         let lines_moved = source(&config) != source(&self.config);
         let lines = if lines_moved { setup::lines(&config)? } else { None };
         let opened = self.open_new(&config)?;
         let ticker = Ticker { teams, lines_moved, lines };
-        Ok(Prepared { config, plan, scan, library, store, songs, opened, ticker })
+        Ok(Prepared { config, plan, scan, library, store, songs, videos, opened, ticker })
     }
 
     /// Opens what is not open yet; closes it again when one of them cannot be had.
@@ -93,7 +96,8 @@ impl Daemon {
 
     /// Applies what was prepared. Nothing here can fail.
     fn change(&mut self, prepared: Prepared) {
-        let Prepared { config, plan, scan, library, store, songs, opened, ticker } = prepared;
+        let Prepared { config, plan, scan, library, store, songs, videos, opened, ticker } =
+            prepared;
         let Ticker { teams, lines_moved, lines } = ticker;
         for line in plan.to_string().lines() {
             self.say(Level::Info, line);
@@ -112,6 +116,8 @@ impl Daemon {
         let source = self.node.source_address();
         let (songs, found) = setup::in_use(&mut self.reactor, songs);
         self.tell_songs(&found);
+        let (files, found) = setup::videos_in_use(&mut self.reactor, videos);
+        self.tell_videos(&found);
         let environment = Environment {
             attached: descriptors::attached(),
             source,
@@ -120,6 +126,7 @@ impl Daemon {
             roots: self.node.roots().to_vec(),
             stored: stored.unwrap_or_default(),
             songs,
+            files,
             teams,
             lines_live: self.reactor.is_live(),
         };

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::base::limits;
 use crate::base::port::{Level, Service};
@@ -25,6 +26,7 @@ use crate::io::reactor::{Reactor, SIGNALS};
 use crate::io::signals::Signals;
 use crate::io::songs::{self, Songs};
 use crate::io::spooler::Spooler;
+use crate::io::videos::{self, Videos};
 use crate::media::song::Song;
 use crate::media::{self, catalog::Catalog};
 use crate::node::{Environment, Node, Teams};
@@ -134,6 +136,9 @@ pub(super) fn check(options: &Options) -> Result<String, Failure> {
     if let Some(songs) = songs(&config)? {
         describe_songs(&mut text, &songs);
     }
+    if let Some(found) = videos(&config)? {
+        describe_videos(&mut text, &found);
+    }
     line(&mut text, &format!("{}: the configuration is good", shown(&options.config)));
     Ok(text)
 }
@@ -160,6 +165,15 @@ fn describe_songs(text: &mut String, found: &Songs) {
     }
     for finding in &found.findings {
         line(text, &format!("jukebox: {finding}"));
+    }
+}
+
+fn describe_videos(text: &mut String, found: &Videos) {
+    for (number, name) in found.names.iter().enumerate() {
+        line(text, &format!("file {number} {}", escaped(name.as_bytes())));
+    }
+    for finding in &found.findings {
+        line(text, &format!("files: {finding}"));
     }
 }
 
@@ -216,6 +230,17 @@ pub(super) fn songs(config: &Config) -> Result<Option<Songs>, Failure> {
     songs::scan(&jukebox.directory, &jukebox.extensions).map(Some).map_err(refuse)
 }
 
+/// Reads the folder of files, if files are served.
+pub(super) fn videos(config: &Config) -> Result<Option<Videos>, Failure> {
+    let Some(files) = &config.files else { return Ok(None) };
+    let refuse = |error: videos::VideosError| {
+        let denied = matches!(error.why, nix::errno::Errno::EACCES | nix::errno::Errno::EPERM);
+        let code = if denied { exit::NOPERM } else { exit::NOINPUT };
+        Failure::new(code, format!("[files] directory: {error}"))
+    };
+    videos::scan(&files.directory).map(Some).map_err(refuse)
+}
+
 /// What a configuration wants listened on, in the order in which it is told.
 pub(super) fn wanted(config: &Config) -> Vec<(Service, Place)> {
     let tv = config.tv.as_ref().map(|tv| (Service::Tv, Place::Tcp(tv.listen)));
@@ -231,7 +256,11 @@ pub(super) fn wanted(config: &Config) -> Vec<(Service, Place)> {
         EventSource::Game | EventSource::Lines(_) => None,
     });
     let events = events.map(|e| (Service::Events, Place::Udp(e.listen)));
-    [tv, receive, mesh, jukebox, http, events, lines, control].into_iter().flatten().collect()
+    let files = config.files.as_ref().map(|f| (Service::Files, Place::Udp(f.listen)));
+    [tv, receive, mesh, jukebox, files, http, events, lines, control]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Reads the file of teams, if one is named.
@@ -332,6 +361,7 @@ impl Daemon {
             .and_then(|found| found.map_err(|failure| unknown.push(failure.text)).ok());
         let (spooler, stored) = store(&config)?.unzip();
         let songs = songs(&config)?;
+        let videos = videos(&config)?;
         let teams = teams(&config)?;
         reactor.set_lines(lines(&config)?).map_err(system("[events] source"))?;
         let listening = open_all(&mut reactor, &config)?;
@@ -342,6 +372,7 @@ impl Daemon {
         let stored = stored.unwrap_or_default();
         let mesh = mesh_address(&listening);
         let (songs, found) = in_use(&mut reactor, songs);
+        let (files, amiss) = videos_in_use(&mut reactor, videos);
         let lines_live = reactor.is_live();
         let environment = Environment {
             attached,
@@ -351,6 +382,7 @@ impl Daemon {
             roots,
             stored,
             songs,
+            files,
             teams,
             lines_live,
         };
@@ -377,6 +409,7 @@ impl Daemon {
             over_by: now.mono,
         };
         daemon.tell_songs(&found);
+        daemon.tell_videos(&amiss);
         daemon.begin(scan.as_ref());
         Ok(daemon)
     }
@@ -434,6 +467,19 @@ pub(super) fn in_use(reactor: &mut Reactor, songs: Option<Songs>) -> (Vec<Song>,
     };
     reactor.set_songs(Some(directory));
     (songs, findings)
+}
+
+/// Puts a folder of files to use; their names, and what is amiss with it.
+pub(super) fn videos_in_use(
+    reactor: &mut Reactor,
+    videos: Option<Videos>,
+) -> (Vec<Rc<str>>, Vec<String>) {
+    let Some(Videos { names, findings, directory }) = videos else {
+        reactor.set_files(None);
+        return (Vec::new(), Vec::new());
+    };
+    reactor.set_files(Some(directory));
+    (names, findings)
 }
 
 /// Where the mesh port really is.

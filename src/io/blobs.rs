@@ -18,9 +18,11 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::fcntl::{AtFlags, FcntlArg, OFlag, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{SockaddrLike as _, SockaddrStorage};
 use nix::sys::stat::{fstat, fstatat};
 
 use crate::base::limits;
+use crate::base::port::Train;
 use crate::base::time::Wall;
 use crate::io::beneath::open_beneath;
 
@@ -40,8 +42,16 @@ pub(super) struct Map {
     raw: MmapRaw,
     len: Cell<u64>,
     file: Option<(Identity, Box<str>)>,
-    /// Whether its file is in the directory of songs, not in the library.
-    song: bool,
+    /// Which directory its file is in.
+    home: Home,
+}
+
+/// The directories that files are mapped from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Home {
+    Library,
+    Songs,
+    Files,
 }
 
 /// What a fresh map is, for [`crate::base::port::Facts`].
@@ -72,35 +82,64 @@ fn open_file(directory: BorrowedFd<'_>, path: &Path) -> io::Result<File> {
 impl Map {
     /// Maps a file of the library, and asks the kernel to read it ahead.
     pub(super) fn open(directory: BorrowedFd<'_>, path: &str) -> io::Result<(Self, Found)> {
+        Self::open_in(Home::Library, directory, path)
+    }
+
+    /// Maps a file of one of the directories. What is one block or song is asked of the kernel at
+    /// once; of a file of a transfer, which may be long, what comes next is.
+    pub(super) fn open_in(
+        home: Home,
+        directory: BorrowedFd<'_>,
+        path: &str,
+    ) -> io::Result<(Self, Found)> {
         let file = open_file(directory, Path::new(path))?;
         let stat = fstat(&file)?;
         let len = u64::try_from(stat.st_size).map_err(io::Error::other)?;
+        let (most, advice) = match home {
+            Home::Files => (limits::FILES_BYTES_MAX, Advice::Sequential),
+            Home::Library | Home::Songs => (limits::BLOCK_BYTES_MAX, Advice::WillNeed),
+        };
         if len == 0 {
             return Err(io::Error::other("the file is empty"));
         }
-        if len > limits::BLOCK_BYTES_MAX {
-            let most = limits::BLOCK_BYTES_MAX >> 20;
+        if len > most {
+            let most = most >> 20;
             return Err(io::Error::other(format!("{len} bytes; a block has at most {most} MiB")));
         }
         let modified = Wall(stat.st_mtime.saturating_mul(1_000_000_000) + stat.st_mtime_nsec);
         let head = head(&file, len)?;
         let raw = MmapOptions::new().len(size(len)).map_raw_read_only(&file)?;
         // Only a hint: without it the first viewer waits for the disk.
-        raw.advise(Advice::WillNeed).ok();
+        raw.advise(advice).ok();
         let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
         let file = Some((identity, path.into()));
-        let map = Self { raw, len: Cell::new(len), file, song: false };
+        let map = Self { raw, len: Cell::new(len), file, home };
         Ok((map, Found { len, modified, head }))
     }
 
-    /// The same, as a file of the directory of songs.
-    pub(super) fn of_songs(self) -> Self {
-        Self { song: true, ..self }
+    /// Which directory its file is in.
+    pub(super) fn home(&self) -> Home {
+        self.home
     }
 
-    /// Whether its file is in the directory of songs.
-    pub(super) fn is_song(&self) -> bool {
-        self.song
+    /// Its file's name, and what tells whether that is still the same.
+    fn origin(&self) -> Option<(Identity, &str)> {
+        self.file.as_ref().map(|(identity, path)| (*identity, &**path))
+    }
+
+    /// Opens its file again to be read, when it is still the same and as long.
+    pub(super) fn reopen(&self, directory: BorrowedFd<'_>) -> Option<File> {
+        let (identity, path) = self.origin()?;
+        let file = open_file(directory, Path::new(path)).ok()?;
+        let stat = fstat(&file).ok()?;
+        let same = stat.st_dev == identity.device && stat.st_ino == identity.inode;
+        let len = u64::try_from(stat.st_size).ok()?;
+        (same && len == self.len.get()).then_some(file)
+    }
+
+    /// Bytes in it.
+    pub(super) fn len(&self) -> u64 {
+        self.len.get()
     }
 
     /// Whether the mapped file still has all its bytes. A file that lost less than a page gives no
@@ -137,7 +176,7 @@ impl Map {
         let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
         fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
         let raw = MmapOptions::new().len(size(max)).map_raw(&memory)?;
-        Ok(Self { raw, len: Cell::new(max), file: None, song: false })
+        Ok(Self { raw, len: Cell::new(max), file: None, home: Home::Library })
     }
 
     /// Reads from a socket straight into the map. `Ok(0)` is the end of the stream.
@@ -279,6 +318,148 @@ pub(super) fn send_parts(
     // `Part` borrows for it. The kernel only reads.
     let sent = unsafe { libc::sendmsg(from.as_fd().as_raw_fd(), &raw const message, 0) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Writes a train of datagrams to an address in one call, without a copy of the map: the kernel
+/// cuts it into datagrams of `segment` bytes (`UDP_SEGMENT`); one that is no longer than that goes
+/// as it is.
+pub(super) fn send_train(
+    from: &impl AsFd,
+    to: std::net::SocketAddr,
+    map: &Map,
+    train: &Train,
+    segment: Option<u16>,
+) -> io::Result<usize> {
+    let mut vectors =
+        [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2 * limits::FILES_TRAIN_MAX];
+    let head = train.heads.len() / train.bodies.len().max(1);
+    let heads = train.heads.chunks_exact(head.max(1));
+    for (pair, (head, body)) in vectors.chunks_exact_mut(2).zip(heads.zip(&train.bodies)) {
+        pair[0] = Part::Own(head).vector();
+        pair[1] = Part::Mapped(map, body.0, body.1.into()).vector();
+    }
+    let address = socket2::SockAddr::from(to);
+    // Room for one control message of 16 bits, aligned as its head must be.
+    let mut control = [0_u64; 4];
+    // SAFETY: a msghdr of zeros is a valid empty one; every field that is used is set below.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = address.as_ptr().cast_mut().cast();
+    message.msg_namelen = address.len();
+    message.msg_iov = vectors.as_mut_ptr();
+    message.msg_iovlen = (2 * train.bodies.len()).min(vectors.len());
+    if let Some(segment) = segment.filter(|_| train.bodies.len() > 1) {
+        message.msg_control = control.as_mut_ptr().cast();
+        // SAFETY: only the length is reckoned; `control` is longer than that of two bytes, and the
+        // head and the two bytes behind it are written inside of it.
+        unsafe {
+            message.msg_controllen = libc::CMSG_SPACE(2) as usize;
+            let first = libc::CMSG_FIRSTHDR(&raw const message);
+            (*first).cmsg_level = libc::SOL_UDP;
+            (*first).cmsg_type = libc::UDP_SEGMENT;
+            (*first).cmsg_len = libc::CMSG_LEN(2) as usize;
+            libc::CMSG_DATA(first).cast::<u16>().write_unaligned(segment);
+        }
+    }
+    // SAFETY: the address, the vectors and the control message outlive the call, and each vector
+    // names memory that the train or the map holds for it. The kernel only reads.
+    let sent = unsafe { libc::sendmsg(from.as_fd().as_raw_fd(), &raw const message, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// What one buffer got: bytes, the length of each datagram in them, and from where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch {
+    pub(super) len: usize,
+    pub(super) segment: usize,
+    pub(super) from: std::net::SocketAddr,
+}
+
+/// Fills buffers with what a socket has, in one call (`recvmmsg`). Datagrams of one sender that
+/// came together are in one buffer (`UDP_GRO`).
+pub(super) fn receive_batches(
+    from: &impl AsFd,
+    buffers: &mut [Box<[u8]>],
+    got: &mut Vec<Batch>,
+) -> io::Result<()> {
+    const MOST: usize = limits::FILES_BATCHES_MAX;
+    // SAFETY: all three are plain numbers and pointers, for which zeros are valid.
+    let (mut heads, mut names, mut vectors): (
+        [libc::mmsghdr; MOST],
+        [libc::sockaddr_storage; MOST],
+        [libc::iovec; MOST],
+    ) = unsafe { (std::mem::zeroed(), std::mem::zeroed(), std::mem::zeroed()) };
+    let mut controls = [[0_u64; 8]; MOST];
+    let count = buffers.len().min(MOST);
+    for i in 0..count {
+        vectors[i].iov_base = buffers[i].as_mut_ptr().cast();
+        vectors[i].iov_len = buffers[i].len();
+        let head = &mut heads[i].msg_hdr;
+        head.msg_name = (&raw mut names[i]).cast();
+        head.msg_namelen =
+            libc::socklen_t::try_from(size_of::<libc::sockaddr_storage>()).expect("128 bytes");
+        head.msg_iov = &raw mut vectors[i];
+        head.msg_iovlen = 1;
+        head.msg_control = controls[i].as_mut_ptr().cast();
+        head.msg_controllen = size_of_val(&controls[i]);
+    }
+    let most = libc::c_uint::try_from(count).expect("MOST is small");
+    // SAFETY: each head names a buffer, a name and a control message that outlive the call, with
+    // their lengths; the kernel writes no more than that.
+    let done = unsafe {
+        libc::recvmmsg(
+            from.as_fd().as_raw_fd(),
+            heads.as_mut_ptr(),
+            most,
+            libc::MSG_DONTWAIT,
+            std::ptr::null_mut(),
+        )
+    };
+    let done = usize::try_from(done).map_err(|_| io::Error::last_os_error())?;
+    for (head, name) in heads.iter().zip(&names).take(done) {
+        let len = head.msg_len as usize;
+        // SAFETY: the kernel has written an address there, and its length.
+        let from = unsafe {
+            SockaddrStorage::from_raw((&raw const *name).cast(), Some(head.msg_hdr.msg_namelen))
+        };
+        if let Some(from) = from.as_ref().and_then(address_of) {
+            got.push(Batch { len, segment: segment_of(&head.msg_hdr).unwrap_or(len), from });
+        } else {
+            got.push(Batch { len: 0, segment: 0, from: ([0, 0, 0, 0], 0).into() });
+        }
+    }
+    Ok(())
+}
+
+fn address_of(name: &SockaddrStorage) -> Option<std::net::SocketAddr> {
+    let v4 = name.as_sockaddr_in().map(|a| (a.ip(), a.port()).into());
+    v4.or_else(|| name.as_sockaddr_in6().map(|a| (a.ip(), a.port()).into()))
+}
+
+/// What the kernel says of the length of the datagrams that it put together.
+fn segment_of(head: &libc::msghdr) -> Option<usize> {
+    // SAFETY: the control messages are those that the kernel has written, in memory that is
+    // aligned for them and outlives this.
+    unsafe {
+        let mut at = libc::CMSG_FIRSTHDR(head);
+        while !at.is_null() {
+            if (*at).cmsg_level == libc::SOL_UDP && (*at).cmsg_type == libc::UDP_GRO {
+                let value = libc::CMSG_DATA(at).cast::<libc::c_int>().read_unaligned();
+                return usize::try_from(value).ok().filter(|segment| *segment > 0);
+            }
+            at = libc::CMSG_NXTHDR(head, at);
+        }
+    }
+    None
+}
+
+/// Sets an option of a socket that is a number.
+pub(super) fn set_option(of: &impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    let len = libc::socklen_t::try_from(size_of::<i32>()).expect("4 bytes");
+    // SAFETY: the kernel reads four bytes of a number that outlives the call.
+    let done = unsafe {
+        libc::setsockopt(of.as_fd().as_raw_fd(), level, name, (&raw const value).cast(), len)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

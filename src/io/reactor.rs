@@ -5,6 +5,7 @@
 //! told after the outputs are drained.
 
 mod act;
+mod ports;
 mod ticker;
 
 use std::collections::VecDeque;
@@ -22,10 +23,12 @@ use crate::base::arena::{Key, Side};
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, End, Facts, Gone, Input, Level, Service, Span, StoreError};
 use crate::base::time::{Mono, Now, Wall};
-use crate::io::blobs::Map;
+use crate::io::blobs::{Home, Map};
 use crate::io::datagram::Datagram;
+use crate::io::hashing::Hashing;
 use crate::io::lines::Lines;
 use crate::io::listener::{Accepted, Listener, Place};
+use crate::io::port::Port;
 use crate::io::spooler::Spooler;
 use crate::io::stream::{Got, Put, Socket, Stream, gone};
 
@@ -104,12 +107,17 @@ pub struct Reactor {
     listeners: Vec<Option<Listener>>,
     datagrams: Vec<Option<Datagram>>,
     lines: Option<Lines>,
+    ports: Side<Port>,
+    /// Ports where something has come.
+    heard: VecDeque<Conn>,
+    hashing: Hashing,
     streams: Side<Stream>,
     incoming: Option<Socket>,
     maps: Side<Rc<Map>>,
     faulted: Side<()>,
     library: Option<File>,
     songs: Option<File>,
+    files: Option<File>,
     spooler: Option<Spooler>,
     ready: VecDeque<Conn>,
     dirty: VecDeque<Conn>,
@@ -134,12 +142,16 @@ impl Reactor {
             listeners: Vec::new(),
             datagrams: Vec::new(),
             lines: None,
+            ports: Side::default(),
+            heard: VecDeque::new(),
+            hashing: Hashing::default(),
             streams: Side::default(),
             incoming: None,
             maps: Side::default(),
             faulted: Side::default(),
             library: None,
             songs: None,
+            files: None,
             spooler: None,
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -204,6 +216,11 @@ impl Reactor {
         self.songs = directory;
     }
 
+    /// The directory that [`crate::base::port::Output::OpenFile`] paths are below.
+    pub fn set_files(&mut self, directory: Option<File>) {
+        self.files = directory;
+    }
+
     /// The store that [`crate::base::port::Output::Store`] writes to.
     pub fn set_spooler(&mut self, spooler: Option<Spooler>) {
         self.spooler = spooler;
@@ -235,6 +252,8 @@ impl Reactor {
             || !self.dirty.is_empty()
             || !self.hashes.is_empty()
             || !self.told.is_empty()
+            || !self.heard.is_empty()
+            || self.hashing.is_busy()
             || self.spooler.as_ref().is_some_and(Spooler::is_busy)
             || self.listeners.iter().flatten().any(backlog)
             || self.datagrams.iter().flatten().any(|d| d.readable || d.wants_flush())
@@ -271,7 +290,9 @@ impl Reactor {
     }
 
     fn note_stream(&mut self, conn: Conn, event: &Event) {
-        let Some(stream) = self.streams.get_mut(conn.0) else { return };
+        let Some(stream) = self.streams.get_mut(conn.0) else {
+            return self.note_port(conn, event);
+        };
         let broken = event.is_error();
         stream.readable |= event.is_readable() || event.is_read_closed() || broken;
         stream.writable |= event.is_writable() || event.is_write_closed() || broken;
@@ -384,7 +405,11 @@ impl Reactor {
         let Some(stream) = self.streams.get_mut(conn.0) else { return };
         let left = stream.queued();
         if let Some((blob, map)) = last.filter(|_| left == 0) {
-            let home = if map.is_song() { &self.songs } else { &self.library };
+            let home = match map.home() {
+                Home::Library => &self.library,
+                Home::Songs => &self.songs,
+                Home::Files => &self.files,
+            };
             let whole = home.as_ref().is_none_or(|d| map.is_whole(d.as_fd()));
             if !whole {
                 return self.fault(conn, blob);

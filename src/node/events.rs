@@ -59,6 +59,9 @@ impl Node {
         if let (Service::Events, None, Some(events)) = (service, self.stopping, &mut self.events) {
             events.datagram(&mut self.cx, from, bytes);
         }
+        if let (Service::Files, None, Some(files)) = (service, self.stopping, &mut self.files) {
+            files.datagram(&mut self.cx, from, bytes);
+        }
     }
 
     pub(super) fn event_lines(&mut self, bytes: &[u8]) {

@@ -3,7 +3,7 @@
 use crate::channel::playout::Playout;
 use crate::node::trees::Trees;
 use crate::node::{Node, Stopping};
-use crate::{events, jukebox, tv};
+use crate::{events, files, jukebox, tv};
 
 impl Node {
     /// Looks the books through; always true, so that it can stand in an assertion.
@@ -22,6 +22,7 @@ impl Node {
         self.control.iter().for_each(|control| control.check_invariants(&self.cx));
         self.trees.iter().for_each(|trees| trees.check_invariants(&self.cx));
         self.jukebox.iter().for_each(|jukebox| jukebox.check_invariants(&self.cx));
+        self.files.iter().for_each(|files| files.check_invariants(&self.cx));
         self.events.iter().for_each(|events| events.check_invariants(&self.cx));
         self.check_owners();
         true
@@ -44,7 +45,8 @@ impl Node {
             + playouts().map(Playout::blobs).sum::<usize>()
             + client.map(tv::client::Client::blobs).sum::<usize>()
             + self.trees.iter().map(Trees::blobs).sum::<usize>()
-            + self.jukebox.iter().map(jukebox::server::Server::blobs).sum::<usize>();
+            + self.jukebox.iter().map(jukebox::server::Server::blobs).sum::<usize>()
+            + self.files.iter().map(files::server::Server::blobs).sum::<usize>();
         assert_eq!(self.cx.blobs.len(), blobs, "each blob has an owner");
     }
 }

@@ -5,7 +5,9 @@
 //! passed on (a block that the source brings goes to the window, and from there to every sink) and
 //! worded for the log (`observe`). A role is only which machines exist.
 
+mod blobs;
 mod events;
+mod files;
 mod invariants;
 mod jukebox;
 mod make;
@@ -23,7 +25,7 @@ use std::rc::Rc;
 use ipnet::IpNet;
 
 use crate::base::limits;
-use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Input, Level, Output, Service, Why};
+use crate::base::port::{Blob, Conn, Cx, Gone, Input, Level, Output, Service, Why};
 use crate::base::status::Status;
 use crate::base::time::{Mono, Now};
 use crate::base::wheel::Timer;
@@ -57,6 +59,8 @@ pub struct Environment {
     pub stored: Vec<(String, u64)>,
     /// The songs of the jukebox.
     pub songs: Vec<Song>,
+    /// The names of the files that are served, in the order of the list.
+    pub files: Vec<Rc<str>>,
     /// The teams of the simulated matches; those that are built in when none.
     pub teams: Option<Teams>,
     /// Whether the source of lines is written while it is read: a FIFO, no file.
@@ -90,6 +94,7 @@ pub struct Node {
     trees: Option<Trees>,
     jukebox: Option<crate::jukebox::server::Server>,
     events: Option<crate::events::server::Server>,
+    files: Option<crate::files::server::Server>,
     started: Now,
     turns: u64,
     reloads: u64,
@@ -127,6 +132,7 @@ impl Node {
         let client = make::client(&config, &environment);
         let spool = make::spool(&config, &environment);
         let events = events::make(&config, &environment, seed);
+        let files = files::make(&config, &environment);
         Self {
             cx: Cx::new(now, seed),
             config,
@@ -139,6 +145,7 @@ impl Node {
             control,
             trees: None,
             events,
+            files,
             jukebox,
             started: now,
             turns: 0,
@@ -181,9 +188,12 @@ impl Node {
             Input::Closed { conn, why } => self.closed(conn, why),
             Input::Hashed { span, hash } => {
                 let cx = &mut self.cx;
-                self.trees.iter_mut().for_each(|t| t.hashed(cx, span, hash));
+                if !self.files.as_mut().is_some_and(|f| f.hashed(cx, span, hash)) {
+                    self.trees.iter_mut().for_each(|t| t.hashed(cx, span, hash));
+                }
             }
             Input::Datagram { service, from, bytes } => self.datagram(service, from, bytes),
+            Input::Heard { conn, from, bytes } => self.heard(conn, from, bytes),
             Input::Lines { bytes } => self.event_lines(bytes),
             Input::LinesEnded => self.event_lines_ended(),
             Input::Opened { blob, facts } => self.opened(blob, facts),
@@ -253,7 +263,11 @@ impl Node {
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.incoming(cx, peer)),
             Service::Jukebox => self.jukebox.iter_mut().for_each(|j| j.incoming(cx, peer)),
             Service::EventLines => self.events.iter_mut().for_each(|e| e.incoming(cx)),
-            Service::TvCallback | Service::TvCommand | Service::Events => {}
+            Service::TvCallback
+            | Service::TvCommand
+            | Service::Events
+            | Service::Files
+            | Service::FilesTransfer => {}
         }
     }
 
@@ -314,7 +328,7 @@ impl Node {
             Some(Service::EventLines) => {
                 self.events.iter_mut().for_each(|e| e.ended(cx, conn));
             }
-            Some(Service::Events) | None => {}
+            Some(Service::Events | Service::Files | Service::FilesTransfer) | None => {}
         }
     }
 
@@ -353,43 +367,11 @@ impl Node {
             Service::Mesh => self.trees.iter_mut().for_each(|t| t.closed(cx, conn, why)),
             Service::Jukebox => self.jukebox.iter_mut().for_each(|j| j.closed(cx, conn, why)),
             Service::EventLines => self.events.iter_mut().for_each(|e| e.closed(cx, conn)),
-            Service::Events => {}
-        }
-    }
-
-    fn opened(&mut self, blob: Blob, facts: Facts<'_>) {
-        let cx = &mut self.cx;
-        let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
-        let _taken = playouts.any(|p| p.opened(cx, blob, facts))
-            || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts))
-            || self.trees.as_mut().is_some_and(|t| t.opened(cx, blob, facts))
-            || self.song_opened(blob, facts);
-    }
-
-    fn unreadable(&mut self, blob: Blob, why: &str) {
-        let cx = &mut self.cx;
-        let mut playouts = self.channels.iter_mut().filter_map(|c| c.playout.as_mut());
-        let _taken = playouts.any(|p| p.unreadable(cx, blob, why))
-            || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why))
-            || self.trees.as_mut().is_some_and(|t| t.unreadable(cx, blob))
-            || self.song_unreadable(blob, why);
-    }
-
-    fn faulted(&mut self, blob: Blob) {
-        if self.song_faulted(blob) {
-            return;
-        }
-        for (number, channel) in self.channels.iter_mut().enumerate() {
-            let Some(block) = channel.window.remove(&mut self.cx, blob) else { continue };
-            self.lines.push_back(observe::faulted(number, &block));
-            if channel.window.live().is_none() {
-                self.tv.iter_mut().for_each(|tv| tv.off_air(number));
+            Service::FilesTransfer => {
+                self.files.iter_mut().for_each(|f| f.closed(cx, conn, why));
             }
-            if let Some(playout) = &mut channel.playout {
-                playout.broke(&mut self.cx, &block);
-            }
+            Service::Events | Service::Files => {}
         }
-        self.take_back();
     }
 
     /// Passes on what the machines say until none says anything more.
@@ -401,6 +383,7 @@ impl Node {
             said |= self.settle_trees();
             said |= self.settle_jukebox();
             said |= self.settle_events();
+            said |= self.settle_files();
             said |= self.answer();
             if !said {
                 break;
@@ -554,6 +537,7 @@ impl Node {
         self.control.iter_mut().for_each(|c| c.drain(cx));
         self.jukebox.iter_mut().for_each(|jukebox| jukebox.drain(cx));
         self.events.iter_mut().for_each(|e| e.drain(cx));
+        self.files.iter_mut().for_each(|f| f.drain(cx));
         self.leave_trees();
     }
 

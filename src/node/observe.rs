@@ -7,6 +7,7 @@ use crate::base::port::{Gone, Level, StoreError};
 use crate::base::text::escaped;
 use crate::channel::{Block, playout, spool};
 use crate::events::server as ticker;
+use crate::files::server as files;
 use crate::jukebox;
 use crate::mesh;
 use crate::tv::{client, server};
@@ -267,6 +268,42 @@ pub(super) fn events(event: &ticker::Event) -> Line {
         }
         E::BadLine(why) => (Level::Warn, format!("events: a line of the source is refused: {why}")),
         E::Ended(count) => (Level::Info, format!("events: end of transmission after {count}")),
+    }
+}
+
+/// What happened to the files.
+pub(super) fn files(event: &files::Event) -> Line {
+    use files::Event as E;
+    match event {
+        E::Started { peer, file, ours } => {
+            let wire = if *ours { "" } else { " on the original's wire" };
+            (Level::Info, format!("files: {peer} gets {}{wire}", shown(file)))
+        }
+        E::Ended { peer, file, ending, figures } => {
+            let (acked, sent, again) = (figures.acked, figures.datagrams, figures.again);
+            let figures = format!("{acked} bytes, {sent} datagrams, {again} of them again");
+            let (level, how) = match ending {
+                files::Ending::Whole => (Level::Info, "has all of".to_owned()),
+                files::Ending::Differs => (Level::Warn, "says that the hash differs of".to_owned()),
+                files::Ending::Left => (Level::Info, "wants no more of".to_owned()),
+                files::Ending::Silent => (Level::Info, "has gone in the middle of".to_owned()),
+                files::Ending::Failed(why) => (Level::Warn, format!("is left ({why}) with")),
+            };
+            (level, format!("files: {peer} {how} {}: {figures}", shown(file)))
+        }
+        E::Unreadable { file, why } => {
+            (Level::Warn, format!("files: {} cannot be sent ({why})", shown(file)))
+        }
+        E::Full { peer, refused } => (
+            Level::Warn,
+            format!(
+                "files: {peer} gets nothing ({refused} so far): no room in transfers_max or \
+                 per_address_max of [files]"
+            ),
+        ),
+        E::BadRequest { peer, why, bytes } => {
+            (Level::Debug, format!("files: {peer} sent \"{}\": {why}", escaped(bytes)))
+        }
     }
 }
 

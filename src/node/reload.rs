@@ -41,6 +41,7 @@ impl Node {
         self.reload_http();
         self.reload_control();
         self.reload_jukebox();
+        self.reload_files();
         if let (Some(client), Some(receive)) = (&mut self.client, &self.config.receive) {
             client.set_period(receive.period);
         }

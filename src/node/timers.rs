@@ -60,7 +60,10 @@ impl Node {
             (Service::EventLines, _) => {
                 self.events.iter_mut().for_each(|e| e.timeout(cx, conn));
             }
-            (Service::Events, _) => {}
+            (Service::FilesTransfer, _) => {
+                self.files.iter_mut().for_each(|f| f.timeout(cx, conn));
+            }
+            (Service::Events | Service::Files, _) => {}
         }
     }
 }

@@ -40,6 +40,8 @@ mod events;
 #[cfg(test)]
 mod events_loss;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod jukebox;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use vidstreamd::base::text::escaped;
 use vidstreamd::config::{Config, Environment, Place};
 use vidstreamd::container::{self, Block, Clock, Output};
-use vidstreamd::{control, events, http, jukebox, media, mesh, tv};
+use vidstreamd::{control, events, files, http, jukebox, media, mesh, tv};
 
 /// A target: its name, which is that of its corpus, and what it does.
 pub(crate) type Target = (&'static str, fn(&[u8]));
@@ -21,6 +21,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("control", control),
     ("duration", duration),
     ("events", events),
+    ("files", files),
     ("http", http),
     ("index", index),
     ("jukebox_client", jukebox_client),
@@ -110,6 +111,38 @@ fn events(data: &[u8]) {
     }
     if let Ok(request) = events::wire::Request::parse(data) {
         assert_eq!(events::wire::Request::parse(request.bytes()), Ok(request));
+    }
+}
+
+/// What comes to a server's ports and to a client.
+fn files(data: &[u8]) {
+    use files::wire::{self, Ack, Done, Offer, Request, Start};
+    if let Ok(request) = Request::parse(data) {
+        assert_eq!(Request::parse(&request.bytes()), Ok(request));
+    }
+    if let Ok(ack) = Ack::parse(data) {
+        let down = ack.ranges.windows(2).all(|w| w[1].1 < w[0].0);
+        assert!(down && ack.ranges.iter().all(|(a, b)| a <= b), "runs go down");
+        assert_eq!(Ack::parse(&ack.bytes()), Ok(ack));
+    }
+    if let Ok(offer) = Offer::parse(data) {
+        assert_eq!(Offer::parse(&offer.bytes()), Ok(offer));
+    }
+    black_box((Start::parse(data).is_ok(), Done::parse(data).is_ok()));
+    black_box((wire::parse_hash(data).is_ok(), wire::parse_plain_ack(data).is_ok()));
+    let now = vidstreamd::base::time::Mono(1);
+    let server = "127.0.0.1:50000".parse().expect("an address");
+    let mut client = files::client::Client::get(now, server, 0, 1, None);
+    for bytes in data.split_inclusive(|b| *b == 0xff) {
+        if let Some(placed) = client.handle_datagram(now, server, bytes) {
+            assert!(placed.at + placed.len <= bytes.len(), "what is placed has come");
+        }
+        while let Some(event) = client.poll_event() {
+            if let files::client::Event::Offered { .. } = event {
+                client.start(now, 0);
+            }
+        }
+        black_box(client.poll_transmit(now));
     }
 }
 

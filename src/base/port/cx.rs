@@ -86,6 +86,19 @@ impl Cx {
         Some(conn)
     }
 
+    /// Opens a UDP port of its own at an address of ours, for one peer.
+    pub fn open_port(
+        &mut self,
+        service: Service,
+        (peer, at): (SocketAddr, IpAddr),
+        (why, patience): (Why, Duration),
+    ) -> Option<Conn> {
+        let conn = self.enter(service, Some(peer))?;
+        self.out.push_back(Output::OpenPort { conn, at });
+        self.arm(conn, why, patience);
+        Some(conn)
+    }
+
     fn enter(&mut self, service: Service, addr: Option<SocketAddr>) -> Option<Conn> {
         let since = self.now.mono;
         let peer = Peer { service, addr, timer: None, closing: false, since };
@@ -150,6 +163,13 @@ impl Cx {
     pub fn open_song(&mut self, path: Rc<str>) -> Option<Blob> {
         let blob = self.blobs.insert(()).map(Blob)?;
         self.out.push_back(Output::OpenSong { blob, path });
+        Some(blob)
+    }
+
+    /// Maps a file of the directory of files.
+    pub fn open_file(&mut self, path: Rc<str>) -> Option<Blob> {
+        let blob = self.blobs.insert(()).map(Blob)?;
+        self.out.push_back(Output::OpenFile { blob, path });
         Some(blob)
     }
 

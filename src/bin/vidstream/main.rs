@@ -2,6 +2,7 @@
 //! client of its services. Each word of the command line has a file of its own; `ctl` is here.
 
 mod events;
+mod files;
 mod jukebox;
 
 use std::io::{self, Write as _};
@@ -20,6 +21,8 @@ const HELP: &str = "\
 Usage: vidstream ctl [--socket PATH] COMMAND
        vidstream jukebox [--player COMMAND | --output FILE] [--as-listed] HOST[:PORT] [COMMAND]
        vidstream events HOST[:PORT] [--table] [--json] [--stats-file FILE]
+       vidstream files list HOST[:PORT] [--json]
+       vidstream files get HOST[:PORT] N [-o FILE] [--play] [--rate BITS] [--json]
 
 ctl asks a running vidstreamd on this machine. Its commands:
   status         the node in a few lines
@@ -38,6 +41,16 @@ events shows the live ticker of a server until it ends or Ctrl+C, then what was 
   --json             show no events, and the figures at the end as JSON
   --stats-file FILE  write the figures as the original client does
   --from ADDRESS     the address of this machine to listen on
+
+files gets video files over UDP, through loss, from our servers and the original ones.
+  list               the files and their numbers
+  get N              file N, under its own name; an interrupted one goes on where it ended
+  -o FILE            under this name instead, - is standard output
+  --play             play it meanwhile, and get no more of it than the player needs
+  --player COMMAND   with this, instead of mpv
+  --rate BITS        the film's bits a second, such as 8M; without --play, get it that fast
+  --buffer SECONDS   how far ahead of the player, from 1 to 600; else 8
+  --quiet            no progress bar
 
 Flags:
   --socket PATH  the node's control socket; else the usual places are tried
@@ -66,6 +79,9 @@ fn main() -> ExitCode {
     let result = match words.split_first() {
         Some((word, rest)) if word == "events" && !rest.iter().any(|w| w == "--help") => {
             events::run(Parser::from_args(rest))
+        }
+        Some((word, rest)) if word == "files" && !rest.iter().any(|w| w == "--help") => {
+            files::run(Parser::from_args(rest))
         }
         _ => rest(Parser::from_args(&words)),
     };
@@ -116,7 +132,7 @@ fn wish(mut parser: Parser) -> Result<Wish, String> {
         Some((ctl, _)) if ctl == "ctl" => Err("ctl: expected a command behind it".into()),
         Some((word, _)) => Err(format!("{word}: unknown; did you mean \"ctl {word}\"?")),
         None => {
-            Err("expected \"ctl\" and a command, or \"jukebox\" or \"events\" and a host".into())
+            Err("expected \"ctl\" and a command, or \"jukebox\", \"events\" or \"files\"".into())
         }
     }
 }

@@ -10,9 +10,10 @@ use nix::libc;
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use crate::base::limits;
-use crate::base::port::{Blob, Conn, End, Gone, Output, Payload, Service, Span, StoreError};
+use crate::base::port::{Blob, Conn, End, Gone, Output, Payload, Service, Span, StoreError, Train};
 use crate::base::time::Now;
-use crate::io::blobs::{Found, Map, Part};
+use crate::io::blobs::{Found, Home, Map, Part};
+use crate::io::port::Port;
 use crate::io::reactor::{Reactor, Told};
 use crate::io::stream::{Chunk, Directed, Socket, Stream, gone};
 
@@ -37,6 +38,13 @@ impl Reactor {
             Output::HoldLines { on } => self.hold_lines(on),
             Output::Open { blob, path } => self.open(blob, &path),
             Output::OpenSong { blob, path } => self.open_song(blob, &path),
+            Output::OpenFile { blob, path } => self.open_file(blob, &path),
+            Output::HashFile { blob } => self.hash_file(blob),
+            Output::OpenPort { conn, at } => self.open_port(conn, at),
+            Output::Say { conn, to, bytes } => {
+                self.ports.get_mut(conn.0).into_iter().for_each(|port| port.say(to, &bytes));
+            }
+            Output::SendTrain { conn, to, blob, train } => self.send_train(conn, to, blob, train),
             Output::Apart { conn } => self.change(conn, |s| s.apart = true),
             Output::Create { blob, max } => self.create(blob, max),
             Output::Seal { blob, len } => self.seal(blob, len, now),
@@ -123,7 +131,7 @@ impl Reactor {
     }
 
     fn close(&mut self, conn: Conn, end: End) {
-        let Some(stream) = self.streams.get_mut(conn.0) else { return };
+        let Some(stream) = self.streams.get_mut(conn.0) else { return self.close_port(conn) };
         stream.end = Some(end);
         stream.held = true;
         if end == End::Reset || stream.connecting {
@@ -169,14 +177,64 @@ impl Reactor {
 
     fn open_song(&mut self, blob: Blob, path: &str) {
         let result = match &self.songs {
-            Some(directory) => Map::open(directory.as_fd(), path),
+            Some(directory) => Map::open_in(Home::Songs, directory.as_fd(), path),
             None => Err(io::Error::other("there is no directory of songs")),
         };
         let result = result.map(|(map, found)| {
-            self.maps.insert(blob.0, Rc::new(map.of_songs()));
+            self.maps.insert(blob.0, Rc::new(map));
             found
         });
         self.opened(blob, result);
+    }
+
+    fn open_file(&mut self, blob: Blob, path: &str) {
+        let result = match &self.files {
+            Some(directory) => Map::open_in(Home::Files, directory.as_fd(), path),
+            None => Err(io::Error::other("there is no directory of files")),
+        };
+        let result = result.map(|(map, found)| {
+            self.maps.insert(blob.0, Rc::new(map));
+            found
+        });
+        self.opened(blob, result);
+    }
+
+    fn hash_file(&mut self, blob: Blob) {
+        let map = self.maps.get(blob.0);
+        let len = map.map_or(0, |map| map.len());
+        let file = map.zip(self.files.as_ref()).and_then(|(map, d)| map.reopen(d.as_fd()));
+        if file.and_then(|file| self.hashing.begin(blob, file, len)).is_none() {
+            self.told.push_back(Told::Hashed(Span { blob, from: 0, len }, None));
+        }
+    }
+
+    fn open_port(&mut self, conn: Conn, at: IpAddr) {
+        let opened = Port::open(at).and_then(|mut port| {
+            let token = Token(usize::try_from(conn.0.to_bits()).expect("64-bit machines only"));
+            let both = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut port.socket, token, both)?;
+            Ok(port)
+        });
+        match opened {
+            Ok(port) => {
+                self.ports.insert(conn.0, port);
+            }
+            Err(error) => self.told.push_back(Told::Closed(conn, gone(&error))),
+        }
+    }
+
+    fn close_port(&mut self, conn: Conn) {
+        if let Some(mut port) = self.ports.remove(conn.0) {
+            self.poll.registry().deregister(&mut port.socket).ok();
+            self.told.push_back(Told::Closed(conn, Gone::Closed));
+        }
+    }
+
+    fn send_train(&mut self, conn: Conn, to: SocketAddr, blob: Blob, train: Train) {
+        let (map, port) = (self.maps.get(blob.0), self.ports.get_mut(conn.0));
+        let Some((map, port)) = map.zip(port) else { return };
+        let went = port.send(to, (blob, map), train);
+        self.went(went);
     }
 
     fn opened(&mut self, blob: Blob, result: io::Result<Found>) {
@@ -213,6 +271,7 @@ impl Reactor {
         self.hashes.retain(|(span, _)| span.blob != blob);
         self.maps.remove(blob.0);
         self.faulted.remove(blob.0);
+        self.hashing.forget(blob);
     }
 
     fn store(&mut self, blob: Blob, len: u64, name: Rc<str>) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::*;
-use crate::base::port::{End, Payload, Span, StoreError};
+use crate::base::port::{End, Facts, Payload, Span, StoreError};
 use crate::base::time::Wall;
 use crate::config::{self, Place};
 use crate::media::catalog::Movie;

@@ -9,6 +9,7 @@ pub(crate) mod link;
 pub(crate) mod mesh;
 pub(crate) mod namespaces;
 pub(crate) mod original_client;
+pub(crate) mod original_files;
 pub(crate) mod original_juke;
 pub(crate) mod original_server;
 pub(crate) mod peer;

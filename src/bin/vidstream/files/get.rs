@@ -1,0 +1,431 @@
+//! `vidstream files get`: one file, to disk, to a player, or both, with its progress.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::{Asked, Failure, Outcome, PLAYER, names, print, shown, system};
+use vidstreamd::base::limits;
+use vidstreamd::base::time::Mono;
+use vidstreamd::files::client::{Client, Event, Figures, Marks};
+use vidstreamd::files::wire::Verdict;
+use vidstreamd::flags::exit;
+use vidstreamd::io::feed::{Feed, Taker};
+use vidstreamd::io::fetch::Fetch;
+use vidstreamd::io::part::Part;
+
+/// The exit code of a program that Ctrl+C has ended.
+pub(super) const INTERRUPTED: u8 = 130;
+/// Bytes that are hashed in one turn.
+const HASHED: u64 = 2 << 20;
+/// How often somebody who does not take anything is asked.
+const FEED_AGAIN: Duration = Duration::from_millis(5);
+/// Between two pictures of the progress.
+const PICTURE_EVERY: Duration = Duration::from_millis(100);
+/// Calls for datagrams in a row before anything else has its turn.
+const CALLS: usize = 8;
+/// What is buffered before play begins, of what is kept.
+const LOW_PART: u32 = 4;
+const BUFFER: Duration = Duration::from_secs(8);
+
+/// How it went on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Whole,
+    Interrupted,
+}
+
+struct Get<'a> {
+    asked: &'a Asked,
+    server: SocketAddr,
+    fetch: Fetch,
+    client: Client,
+    target: Option<PathBuf>,
+    part: Option<Part>,
+    feed: Option<Feed>,
+    /// Bytes that the player has.
+    fed: u64,
+    resumed: u64,
+    original: bool,
+    complete: Option<(u64, Option<[u8; 32]>)>,
+    began: Mono,
+    bar: ProgressBar,
+    pictured: Mono,
+    scratch: Vec<u8>,
+}
+
+/// Gets it.
+pub(super) fn run(asked: &Asked, server: SocketAddr, number: usize) -> Outcome {
+    let mut fetch = Fetch::open(server, None).map_err(|e| system(&e))?;
+    let taker = taker(asked);
+    let target = match (&asked.output, &taker) {
+        (Some(path), _) if path == Path::new("-") => None,
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(_)) => None,
+        (None, None) => Some(own_name(&mut fetch, server, number)?),
+    };
+    let feed = taker.as_ref().map(Feed::open).transpose();
+    let feed = feed.map_err(|e| (exit::UNAVAILABLE, format!("the player: {e}")))?;
+    let began = fetch.now();
+    let client = Client::get(began, server, number, nonce(), marks(asked, taker.is_some()));
+    let mut get = Get {
+        asked,
+        server,
+        fetch,
+        client,
+        target,
+        part: None,
+        feed,
+        fed: 0,
+        resumed: 0,
+        original: false,
+        complete: None,
+        began,
+        bar: bar(asked),
+        pictured: began,
+        scratch: vec![0; limits::FILES_FEED_BYTES],
+    };
+    let end = get.receive()?;
+    get.finish(end)
+}
+
+/// Who plays, if somebody does.
+fn taker(asked: &Asked) -> Option<Taker> {
+    if asked.output.as_deref() == Some(Path::new("-")) {
+        return Some(Taker::Stdout);
+    }
+    let player = asked.player.clone().unwrap_or_else(|| PLAYER.to_owned());
+    asked.play.then_some(Taker::Player(player))
+}
+
+fn marks(asked: &Asked, real: bool) -> Option<Marks> {
+    let high = asked.buffer.unwrap_or(BUFFER);
+    let marks = Marks { low: high / LOW_PART, high, rate: asked.rate, real };
+    (real || asked.rate.is_some()).then_some(marks)
+}
+
+/// A number that nobody can guess.
+fn nonce() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    RandomState::new().build_hasher().finish()
+}
+
+/// The name that the server lists the file under, if that is a name.
+fn own_name(fetch: &mut Fetch, server: SocketAddr, number: usize) -> Result<PathBuf, Failure> {
+    let names = names(fetch, server)?;
+    let Some(name) = names.get(number) else {
+        let why =
+            format!("{server} lists {} files, from 0; there is no file {number}", names.len());
+        return Err((exit::NOINPUT, why));
+    };
+    let good = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+    if good {
+        Ok(name.into())
+    } else {
+        Err((
+            exit::NOINPUT,
+            format!("\"{}\": no good name for a file; name another with -o", shown(name)),
+        ))
+    }
+}
+
+fn bar(asked: &Asked) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let hidden = asked.quiet || asked.json;
+    bar.set_draw_target(if hidden {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    });
+    let style = "{wide_bar} {bytes}/{total_bytes} {msg}";
+    bar.set_style(ProgressStyle::with_template(style).expect("the template is written here"));
+    bar
+}
+
+impl Get<'_> {
+    fn disk(&self, error: &io::Error) -> Failure {
+        let name = self.target.as_ref().map_or("the buffer".into(), |path| {
+            vidstreamd::base::text::escaped(path.as_os_str().as_encoded_bytes())
+        });
+        (exit::CANTCREAT, format!("{name}: {error}"))
+    }
+
+    /// Until all is there, or the person wants no more.
+    fn receive(&mut self) -> Result<End, Failure> {
+        loop {
+            self.listen()?;
+            if self.fetch.is_stopped() {
+                return Ok(End::Interrupted);
+            }
+            let fed = self.feed()?;
+            let hashed = self.hash()?;
+            if let (Some((size, _)), true) = (self.complete, fed && hashed) {
+                // An original's end is answered again for a while; a player plays to its end.
+                let over = self.client.is_over() || !self.original;
+                if over && (self.feed.is_none() || self.fed >= size) {
+                    return Ok(End::Whole);
+                }
+            }
+            self.send();
+            let now = self.fetch.now();
+            let soon = (!hashed).then_some(now);
+            let again = (!fed).then(|| now.after(FEED_AGAIN));
+            let until = [self.client.poll_timeout(), soon, again].into_iter().flatten().min();
+            self.fetch.wait(until).map_err(|e| system(&e))?;
+            self.take()?;
+            let now = self.fetch.now();
+            self.client.handle_timeout(now);
+            self.picture(now);
+        }
+    }
+
+    /// Sends what the client wants sent.
+    fn send(&mut self) {
+        let now = self.fetch.now();
+        while let Some((to, bytes)) = self.client.poll_transmit(now) {
+            self.fetch.send(to, &bytes);
+        }
+    }
+
+    /// Takes datagrams: their bytes go from the kernel's buffer to the file in one call for many.
+    fn take(&mut self) -> Result<(), Failure> {
+        for _ in 0..CALLS {
+            let (now, client) = (self.fetch.now(), &mut self.client);
+            let mut pieces: Vec<(u64, &[u8])> = Vec::with_capacity(64);
+            let heard = self.fetch.receive(|from, bytes| {
+                if let Some(placed) = client.handle_datagram(now, from, bytes) {
+                    pieces.push((placed.offset, &bytes[placed.at..placed.at + placed.len]));
+                }
+            });
+            let heard = heard.map_err(|e| system(&e))?;
+            if !pieces.is_empty() && self.part.is_none() {
+                // An original begins without being asked whether its file is here already.
+                self.original = true;
+                let opened = nameless_or(self.target.as_deref(), 0);
+                let cleared = opened.and_then(|(mut part, _)| part.clear().map(|()| part));
+                self.part = Some(cleared.map_err(|e| (exit::CANTCREAT, e.to_string()))?);
+            }
+            let written = self.part.as_ref().map_or(Ok(()), |part| part.write(&pieces));
+            drop(pieces);
+            written.map_err(|e| self.disk(&e))?;
+            if !heard {
+                break;
+            }
+            self.send();
+        }
+        Ok(())
+    }
+
+    /// Does what the client has found out.
+    fn listen(&mut self) -> Result<(), Failure> {
+        while let Some(event) = self.client.poll_event() {
+            match event {
+                Event::Offered { size, tag } => self.start(size, tag)?,
+                Event::Original => self.begin_original()?,
+                Event::Kept { offset, bytes } => {
+                    let written =
+                        self.part.as_ref().map_or(Ok(()), |p| p.write(&[(offset, &bytes)]));
+                    written.map_err(|e| self.disk(&e))?;
+                }
+                Event::Complete { size, hash } => self.complete = Some((size, hash)),
+                Event::Failed(why) => {
+                    let contiguous = self.client.figures().contiguous;
+                    if let Some(part) = self.part.take() {
+                        part.interrupt(contiguous).map_err(|e| self.disk(&e))?;
+                    }
+                    self.bar.finish_and_clear();
+                    return Err((exit::UNAVAILABLE, format!("{}: {why}", self.server)));
+                }
+                Event::Listed(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, size: u64, tag: u64) -> Result<(), Failure> {
+        let opened = nameless_or(self.target.as_deref(), tag).map_err(|e| self.disk(&e))?;
+        let (mut part, mut from) = opened;
+        if from > size {
+            part.clear().map_err(|e| self.disk(&e))?;
+            from = 0;
+        }
+        (self.part, self.resumed) = (Some(part), from);
+        self.bar.set_length(size);
+        self.client.start(self.fetch.now(), from);
+        Ok(())
+    }
+
+    /// It begins at the beginning, whatever there is.
+    fn begin_original(&mut self) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.original, true) {
+            let opened = nameless_or(self.target.as_deref(), 0);
+            let cleared = opened.and_then(|(mut part, _)| part.clear().map(|()| part));
+            self.part = Some(cleared.map_err(|e| self.disk(&e))?);
+        }
+        Ok(())
+    }
+
+    /// Gives the player what it takes; whether there is nothing left for it just now.
+    fn feed(&mut self) -> Result<bool, Failure> {
+        let there = self.client.figures().contiguous;
+        let (Some(feed), Some(part)) = (&mut self.feed, &self.part) else { return Ok(true) };
+        // No more in one turn than what datagrams would mind.
+        let until = there.min(self.fed + (1 << 20));
+        while self.fed < until && feed.is_ready() {
+            let len = usize::try_from(until - self.fed).unwrap_or(usize::MAX);
+            let bytes = &mut self.scratch[..len.min(limits::FILES_FEED_BYTES)];
+            part.read(self.fed, bytes).map_err(|e| (exit::IOERR, e.to_string()))?;
+            match feed.give(bytes) {
+                Ok(count) => self.fed += count as u64,
+                Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                    self.client.finish(Verdict::Left);
+                    self.send();
+                    return Err((exit::OK, "the player has ended".into()));
+                }
+                Err(e) => return Err((exit::IOERR, format!("the player: {e}"))),
+            }
+        }
+        self.client.played(self.fetch.now(), self.fed);
+        Ok(self.fed >= there)
+    }
+
+    /// Hashes what has come; whether that is all of it.
+    fn hash(&mut self) -> Result<bool, Failure> {
+        let there = self.client.figures().contiguous;
+        let Some(part) = &mut self.part else { return Ok(self.complete.is_some()) };
+        if self.original {
+            return Ok(true);
+        }
+        let hashed = part.hash(there, HASHED);
+        hashed.map_err(|e| self.disk(&e))
+    }
+
+    fn picture(&mut self, now: Mono) {
+        if now.since(self.pictured) < PICTURE_EVERY {
+            return;
+        }
+        self.pictured = now;
+        let figures = self.client.figures();
+        self.bar.set_position(figures.contiguous);
+        if self.original {
+            self.bar.set_length(figures.contiguous);
+        }
+        let mut text = format!(
+            "{:.1} Mbit/s, {:.1} % lost, {:.1} ms",
+            mbits(figures.come, now.since(self.began)),
+            lost_percent(&figures),
+            figures.rtt.as_secs_f64() * 1e3
+        );
+        if let Some(buffered) = figures.buffered {
+            let buffered = buffered.as_secs_f64();
+            write!(text, ", {buffered:.1} s buffered").expect("a String takes every write");
+        }
+        self.bar.set_message(text);
+    }
+
+    fn finish(mut self, end: End) -> Outcome {
+        self.bar.finish_and_clear();
+        let figures = self.client.figures();
+        let took = self.fetch.now().since(self.began);
+        let part = self.part.take();
+        let digest = part.as_ref().map(Part::digest);
+        let hash = self.complete.and_then(|(_, hash)| hash);
+        let good = hash.is_none() || hash == digest;
+        let verdict = match end {
+            End::Interrupted => Verdict::Left,
+            End::Whole if good => Verdict::Whole,
+            End::Whole => Verdict::Differs,
+        };
+        self.client.finish(verdict);
+        self.send();
+        let done = match (part, end) {
+            (None, _) => Ok(()),
+            (Some(part), End::Interrupted) => part.interrupt(figures.contiguous),
+            (Some(part), End::Whole) if good => part.keep(),
+            (Some(part), End::Whole) => part.discard(),
+        };
+        done.map_err(|e| self.disk(&e))?;
+        self.tell(end, &figures, took, good)?;
+        match (end, good) {
+            (End::Interrupted, _) => {
+                Err((INTERRUPTED, "interrupted; the same command goes on from here".into()))
+            }
+            (End::Whole, true) => {
+                self.feed.take().into_iter().for_each(Feed::finish);
+                Ok(())
+            }
+            (End::Whole, false) => {
+                let why = "the hash differs: the file changed on the server; get it again";
+                Err((exit::IOERR, why.into()))
+            }
+        }
+    }
+
+    /// The line at the end.
+    fn tell(&self, end: End, figures: &Figures, took: Duration, good: bool) -> Outcome {
+        let verified = self.complete.and_then(|(_, hash)| hash).map(|_| good);
+        let rate = mbits(figures.come, took);
+        if self.asked.json {
+            let value = json!({
+                "file": self.target.as_ref().map(|path| path.to_string_lossy()),
+                "bytes": figures.contiguous,
+                "received": figures.come,
+                "resumed_from": self.resumed,
+                "seconds": took.as_secs_f64(),
+                "mbit_s": rate,
+                "datagrams": figures.datagrams,
+                "sent": figures.sent,
+                "lost_percent": lost_percent(figures),
+                "duplicates": figures.duplicates,
+                "rtt_ms": figures.rtt.as_secs_f64() * 1e3,
+                "stalls": figures.stalls,
+                "wire": if self.original { "original" } else { "ours" },
+                "verified": verified,
+                "interrupted": end == End::Interrupted,
+            });
+            return print(&format!("{value}\n"));
+        }
+        let hash = match verified {
+            Some(true) => ", hash good",
+            Some(false) => ", hash differs",
+            None => "",
+        };
+        let line = format!(
+            "{} bytes in {:.2} s, {rate:.1} Mbit/s, {} datagrams, {:.1} % lost, {} twice, \
+             round trip {:.1} ms{hash}",
+            figures.come,
+            took.as_secs_f64(),
+            figures.datagrams,
+            lost_percent(figures),
+            figures.duplicates,
+            figures.rtt.as_secs_f64() * 1e3
+        );
+        // Standard output may be the film.
+        writeln!(io::stderr(), "{line}").ok();
+        Ok(())
+    }
+}
+
+/// The file of a target, or one without a name, and up to where it is there.
+fn nameless_or(target: Option<&Path>, tag: u64) -> io::Result<(Part, u64)> {
+    match target {
+        Some(target) => Part::open(target, tag),
+        None => Part::nameless().map(|part| (part, 0)),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn mbits(bytes: u64, took: Duration) -> f64 {
+    bytes as f64 * 8e-6 / took.as_secs_f64().max(1e-9)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn lost_percent(figures: &Figures) -> f64 {
+    let lost = figures.sent.saturating_sub(figures.datagrams);
+    lost as f64 * 100.0 / figures.sent.max(1) as f64
+}

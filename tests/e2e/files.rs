@@ -1,0 +1,241 @@
+//! Files as clients meet them: the original ones, byte for byte, `vidstream files`, and those that
+//! mean no good.
+
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::daemon::Daemon;
+use crate::harness::lab::{Lab, Random};
+use crate::harness::original_files::{OriginalClient, OriginalServer};
+use crate::harness::setup::Server;
+use crate::harness::{SOON, eventually};
+
+const VIDSTREAM: &str = env!("CARGO_BIN_EXE_vidstream");
+
+struct Files {
+    lab: Lab,
+    daemon: Daemon,
+    server: SocketAddr,
+}
+
+impl Files {
+    fn new(files: &[(&str, &[u8])], more: &str) -> Self {
+        let lab = Lab::new();
+        fs::create_dir(lab.path("films")).unwrap();
+        for (name, bytes) in files {
+            fs::write(lab.path("films").join(name), bytes).unwrap();
+        }
+        let movie = lab.clip();
+        let text = Server::new(&lab, &[&movie.name]).text();
+        let keys = "[files]\nlisten = \"127.0.0.1:0\"\ndirectory = \"films\"\n";
+        let config = lab.write("server.toml", format!("{text}{keys}{more}\n"));
+        let daemon = Daemon::start(&config);
+        let server = daemon.listens("files");
+        Self { lab, daemon, server }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.lab.path("films").join(name)
+    }
+}
+
+fn film(seed: &str, bytes: usize) -> Vec<u8> {
+    Random::from_name(seed).bytes(bytes)
+}
+
+fn vidstream(words: &[&str], server: SocketAddr) -> Command {
+    let mut command = Command::new(VIDSTREAM);
+    let server = server.to_string();
+    let words = words.iter().map(|w| if *w == "SERVER" { server.as_str() } else { w });
+    command.arg("files").args(words).stdin(Stdio::null());
+    command
+}
+
+fn run(words: &[&str], server: SocketAddr) -> Output {
+    vidstream(words, server).output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    let why = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {why}"))
+}
+
+#[test]
+fn the_original_client_lists_and_gets_byte_for_byte() {
+    let (first, second) = (film("a", 1_000_003), film("b", 321));
+    let files = Files::new(&[("a.mkv", &first), ("b#1.mkv", &second)], "");
+    let mut client = OriginalClient::new(files.server);
+    assert_eq!(client.text("arquivos lista"), "a.mkv#b\\x231.mkv");
+    assert!(client.get(0) == first, "the first file");
+    assert_eq!(client.windows[..99], [99; 99], "a batch has 99 fragments");
+    assert!(OriginalClient::new(files.server).get(1) == second, "the second");
+    for bad in ["get", "get 2", "get x", "get -1"] {
+        assert_eq!(client.text(bad), "erro index invalido", "{bad}");
+    }
+    fs::remove_file(files.path("a.mkv")).unwrap();
+    assert_eq!(client.text("get 0"), "erro arquivo nao encontrado");
+}
+
+#[test]
+fn what_an_original_client_does_not_ack_comes_again_soon() {
+    let bytes = film("a", 400_000);
+    let files = Files::new(&[("a.mkv", &bytes)], "");
+    let mut client = OriginalClient::new(files.server);
+    client.deaf = Some(7);
+    let began = Instant::now();
+    assert!(client.get(0) == bytes);
+    // 57 losses; the original would take 3 seconds for each batch of them. The end takes one.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+#[test]
+fn our_client_gets_from_an_original_server_that_loses() {
+    let (a, b) = (film("a", 350_000), film("b", 1));
+    let files = vec![("a.mkv".to_owned(), a.clone()), ("b.mkv".to_owned(), b.clone())];
+    let lab = Lab::new();
+    for (losing, index, bytes) in [(0, "0", &a), (10, "0", &a), (0, "1", &b)] {
+        let server = OriginalServer::start(files.clone(), losing);
+        let to = lab.path(&format!("got{losing}{index}"));
+        let words = ["get", "SERVER", index, "--json", "-o", to.to_str().unwrap()];
+        let figures = json(&run(&words, server.address));
+        assert_eq!((&figures["wire"], &figures["verified"]), (&"original".into(), &Value::Null));
+        assert!(fs::read(&to).unwrap() == *bytes, "losing {losing}");
+    }
+    let server = OriginalServer::start(files, 0);
+    let list = json(&run(&["list", "SERVER", "--json"], server.address));
+    assert_eq!(list["files"], serde_json::json!(["a.mkv", "b.mkv"]));
+    let output = run(&["get", "SERVER", "9", "-o", "/dev/null"], server.address);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && why.contains("erro index invalido"), "{why}");
+}
+
+#[test]
+fn ours_gets_a_file_under_its_own_name_and_verifies_it() {
+    let bytes = film("a", 20_000_001);
+    let files = Files::new(&[("a.mkv", &bytes)], "");
+    let here = files.lab.path("here");
+    fs::create_dir(&here).unwrap();
+    let mut command = vidstream(&["get", "SERVER", "0", "--json"], files.server);
+    let figures = json(&command.current_dir(&here).output().unwrap());
+    assert_eq!((&figures["verified"], &figures["wire"]), (&true.into(), &"ours".into()));
+    assert!(fs::read(here.join("a.mkv")).unwrap() == bytes);
+    assert_eq!(fs::read_dir(&here).unwrap().count(), 1, "nothing else is left");
+    files.daemon.wait_after(0, "the end", |text| text.contains("has all of a.mkv"));
+}
+
+#[test]
+fn an_interrupted_get_goes_on_where_it_ended() {
+    let bytes = film("a", 12_000_000);
+    let files = Files::new(&[("a.mkv", &bytes)], "rate_max = 4000000");
+    let to = files.lab.path("got.mkv");
+    let words = ["get", "SERVER", "0", "--json", "-o", to.to_str().unwrap()];
+    let mut child = vidstream(&words, files.server).stdout(Stdio::piped()).spawn().unwrap();
+    let part = || {
+        let all = fs::read_dir(files.lab.path("")).unwrap().flatten();
+        let mut parts = all.filter(|e| e.file_name().to_string_lossy().contains(".part"));
+        parts.any(|e| e.metadata().unwrap().len() > 4_000_000).then_some(())
+    };
+    eventually(SOON, "some megabytes", part);
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!to.exists());
+    files.daemon.wait_after(0, "a word of parting", |text| text.contains("wants no more of"));
+    let figures = json(&run(&words, files.server));
+    assert!(figures["resumed_from"].as_u64().unwrap() > 1_000_000, "{figures}");
+    assert_eq!(figures["verified"], true);
+    assert!(fs::read(&to).unwrap() == bytes);
+}
+
+#[test]
+fn a_reader_of_standard_output_sets_the_pace() {
+    let bytes = film("a", 60_000_000);
+    let files = Files::new(&[("a.mkv", &bytes)], "");
+    let words = ["get", "SERVER", "0", "-o", "-", "--rate", "8M", "--buffer", "4"];
+    let mut command = vidstream(&words, files.server);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = vec![0; 1_000_000];
+    std::io::Read::read_exact(&mut stdout, &mut first).unwrap();
+    assert!(first == bytes[..1_000_000]);
+    // Nobody reads on: the buffer fills to its mark, and no further.
+    std::thread::sleep(Duration::from_secs(2));
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut stdout, &mut rest).unwrap();
+    assert!(rest == bytes[1_000_000..]);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_file_that_shrinks_ends_its_transfer_and_nothing_else() {
+    let bytes = film("a", 30_000_000);
+    let files = Files::new(&[("a.mkv", &bytes), ("b.mkv", b"still here")], "rate_max = 3000000");
+    let to = files.lab.path("got.mkv");
+    let words = ["get", "SERVER", "0", "-o", to.to_str().unwrap(), "--quiet"];
+    let child = vidstream(&words, files.server).stderr(Stdio::piped()).spawn().unwrap();
+    files.daemon.wait_after(0, "a transfer", |text| text.contains("gets a.mkv"));
+    let file = fs::File::options().write(true).open(files.path("a.mkv")).unwrap();
+    file.set_len(100_000).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && why.contains("the file changed"), "{why}");
+    let other = files.lab.path("b");
+    let words = ["get", "SERVER", "1", "--json", "-o", other.to_str().unwrap()];
+    assert_eq!(json(&run(&words, files.server))["verified"], true);
+}
+
+#[test]
+fn nothing_outside_the_folder_is_listed_or_sent() {
+    let files = Files::new(&[("a.mkv", b"film")], "");
+    fs::write(files.lab.path("secret"), "secret").unwrap();
+    symlink("../secret", files.path("link.mkv")).unwrap();
+    files.daemon.reload();
+    let client = OriginalClient::new(files.server);
+    assert_eq!(client.text("arquivos lista"), "a.mkv");
+    // Also when it becomes a link behind the server's back.
+    fs::remove_file(files.path("a.mkv")).unwrap();
+    symlink("../secret", files.path("a.mkv")).unwrap();
+    assert_eq!(client.text("get 0"), "erro arquivo nao encontrado");
+    assert_eq!(client.text("get ../secret"), "erro index invalido");
+}
+
+#[test]
+fn nonsense_is_met_with_silence_and_strangers_are_ignored() {
+    let bytes = film("a", 3_000_000);
+    let files = Files::new(&[("a.mkv", &bytes)], "rate_max = 1000000");
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut random = Random::from_name("nonsense");
+    for length in [0, 1, 7, 8, 9, 100, 1_024, 1_025, 9_000] {
+        stranger.send_to(&random.bytes(length), files.server).unwrap();
+    }
+    stranger.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(stranger.recv(&mut [0; 64]).is_err(), "no answer");
+    let client = OriginalClient::new(files.server);
+    client.ask("get 0");
+    let (_, transfer) = client.receive();
+    let ack = |text: &str| [&b"\0\0\0\0\0\0\x01\x04"[..], text.as_bytes()].concat();
+    for text in ["0", "99999", "x", ""] {
+        stranger.send_to(&ack(text), transfer).unwrap();
+    }
+    for text in ["99999", "-1", "x", "", "4294967296"] {
+        client.socket.send_to(&ack(text), transfer).unwrap();
+    }
+    client.socket.send_to(b"\0\0", transfer).unwrap();
+    // Nothing of that has proved the address: no second fragment comes, only the first again.
+    client.socket.set_read_timeout(Some(Duration::from_millis(1_500))).unwrap();
+    let mut buffer = [0; 1_024];
+    let mut out = 13;
+    while let Ok((count, _)) = client.socket.recv_from(&mut buffer) {
+        assert_eq!(buffer[..4], [0; 4], "only the first fragment");
+        out += count;
+    }
+    assert!(out <= 39, "{out} bytes for 13");
+    let mut next = OriginalClient::new(files.server);
+    assert!(next.get(0) == bytes, "the daemon lives");
+}
