@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use crate::base::status::mesh::Id;
 use crate::base::status::{
-    Answers, ChannelStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, ReceiveStatus, Status,
-    StoreStatus, StoredFile, TvStatus,
+    Answers, ChannelStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, Programme,
+    ReceiveStatus, Status, StoreStatus, StoredFile, TvStatus,
 };
 
 /// Markup, quotes, line ends and an escape sequence.
@@ -83,6 +83,19 @@ fn on_air(now: &str) -> ChannelStatus {
             block: 0,
             starts_at: EVIL.to_owned(),
         }),
+        programme: Some(Programme {
+            movie: EVIL.to_owned(),
+            starts_at: now.to_owned(),
+            lasts_s: 3600.0,
+            over_s: 900.0,
+        }),
+        then: Some(Programme {
+            movie: EVIL.to_owned(),
+            starts_at: "2026-01-02T04:04:05.678Z".to_owned(),
+            lasts_s: 60.0,
+            over_s: 0.0,
+        }),
+        viewers_http: 2,
         viewers_tv: 3,
         max_clients: 10,
         window: Some((4700, 4712)),

@@ -44,7 +44,8 @@ impl Node {
             + playouts().map(Playout::blobs).sum::<usize>()
             + client.map(tv::client::Client::blobs).sum::<usize>()
             + self.trees.iter().map(Trees::blobs).sum::<usize>()
-            + self.jukebox.iter().map(jukebox::server::Server::blobs).sum::<usize>();
+            + self.jukebox.iter().map(jukebox::server::Server::blobs).sum::<usize>()
+            + self.edge.blobs();
         assert_eq!(self.cx.blobs.len(), blobs, "each blob has an owner");
     }
 }

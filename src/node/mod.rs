@@ -5,6 +5,7 @@
 //! passed on (a block that the source brings goes to the window, and from there to every sink) and
 //! worded for the log (`observe`). A role is only which machines exist.
 
+mod edge;
 mod events;
 mod invariants;
 mod jukebox;
@@ -94,6 +95,7 @@ pub struct Node {
     turns: u64,
     reloads: u64,
     log_dropped: u64,
+    edge: edge::Edge,
     stopping: Option<Stopping>,
     lines: VecDeque<(Level, String)>,
     /// Whether every root has failed, so that their names are to be looked up again.
@@ -144,6 +146,7 @@ impl Node {
             turns: 0,
             reloads: 0,
             log_dropped: 0,
+            edge: edge::Edge::default(),
             stopping: None,
             rootless: false,
             lines: VecDeque::new(),
@@ -183,6 +186,7 @@ impl Node {
                 let cx = &mut self.cx;
                 self.trees.iter_mut().for_each(|t| t.hashed(cx, span, hash));
             }
+            Input::Read { span, bytes } => self.edge_read(span, bytes),
             Input::Datagram { service, from, bytes } => self.datagram(service, from, bytes),
             Input::Lines { bytes } => self.event_lines(bytes),
             Input::LinesEnded => self.event_lines_ended(),
@@ -363,7 +367,8 @@ impl Node {
         let _taken = playouts.any(|p| p.opened(cx, blob, facts))
             || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts))
             || self.trees.as_mut().is_some_and(|t| t.opened(cx, blob, facts))
-            || self.song_opened(blob, facts);
+            || self.song_opened(blob, facts)
+            || self.edge_opened(blob, facts);
     }
 
     fn unreadable(&mut self, blob: Blob, why: &str) {
@@ -372,7 +377,8 @@ impl Node {
         let _taken = playouts.any(|p| p.unreadable(cx, blob, why))
             || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why))
             || self.trees.as_mut().is_some_and(|t| t.unreadable(cx, blob))
-            || self.song_unreadable(blob, why);
+            || self.song_unreadable(blob, why)
+            || self.edge_unreadable(blob, why);
     }
 
     fn faulted(&mut self, blob: Blob) {
@@ -456,6 +462,7 @@ impl Node {
         if let Some(spool) = &mut self.spool {
             spool.block(&mut self.cx, block);
         }
+        self.edge_aired(number, block.seq);
         self.take_back();
     }
 
@@ -513,26 +520,6 @@ impl Node {
         self.pass(block);
     }
 
-    /// Answers requests of the HTTP and control servers.
-    fn answer(&mut self) -> bool {
-        let mut said = false;
-        while let Some((conn, request)) =
-            self.http.as_mut().and_then(http::server::Server::poll_request)
-        {
-            said = true;
-            let response = site::answer(self, &request);
-            self.http.iter_mut().for_each(|h| h.respond(&mut self.cx, conn, response.clone()));
-        }
-        while let Some((conn, command)) =
-            self.control.as_mut().and_then(control::server::Server::poll_command)
-        {
-            said = true;
-            let text = site::control(self, command);
-            self.control.iter_mut().for_each(|c| c.respond(&mut self.cx, conn, text.clone()));
-        }
-        said
-    }
-
     /// Everything there is to know, now.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -571,6 +558,7 @@ impl Node {
                 self.tv.iter_mut().for_each(|tv| tv.off_air(number));
                 channel.window.clear(&mut self.cx);
             }
+            self.edge_reset();
             self.drop_trees();
             self.stopping = Some(Stopping::Done);
             self.cx.out.push_back(Output::Done);
