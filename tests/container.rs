@@ -255,3 +255,20 @@ fn parts_are_the_whole_fragmented_and_as_short_as_asked() {
         assert_eq!(container::read(&file).unwrap().frames.len(), block.frames.len(), "{name}");
     }
 }
+
+#[test]
+fn packets_with_a_time_before_each_are_read_too() {
+    let _alone = alone();
+    for (name, bytes) in blocks().into_iter().filter(|(name, _)| name.contains("_ts")) {
+        let timed = |packet: &[u8]| [&[0x12, 0x34, 0x56, 0x78], packet].concat();
+        let longer: Vec<u8> = bytes.chunks(188).flat_map(timed).collect();
+        let (plain, timed) = (container::read(&bytes).unwrap(), container::read(&longer).unwrap());
+        let all = |bytes: &[u8], block: &Block| -> Vec<_> {
+            block.frames.iter().map(|f| (f.pts, payload(bytes, block, f))).collect()
+        };
+        assert_eq!(all(&bytes, &plain), all(&longer, &timed), "{name}");
+        let lost = [&bytes[..188 * 6], &bytes[188 * 7..]].concat();
+        let error = container::read(&lost).unwrap_err().to_string();
+        assert!(error.contains("packets are missing"), "{name}: {error}");
+    }
+}

@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test outside the program drives other programs")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test says what it leaves out")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,9 +75,9 @@ fn cut(film: &Film, name: &str, folder: &Path) -> Option<Vec<Vec<u8>>> {
     let form = if film.form.is_empty() { "strict=-2" } else { film.form };
     arguments.extend([form, blocks.to_str().unwrap()]);
     run("ffmpeg", &arguments)?;
-    let file = |number| folder.join(format!("{name}_{number:05}.{}", film.extension));
-    let blocks: Vec<_> = (0..3).map(|number| fs::read(file(number)).unwrap()).collect();
-    assert!(!file(3).exists(), "{name}: three blocks");
+    let block = |number| folder.join(format!("{name}_{number:05}.{}", film.extension));
+    let blocks: Vec<_> = (0..3).map(|number| fs::read(block(number)).unwrap()).collect();
+    assert!(!block(3).exists(), "{name}: three blocks");
     Some(blocks)
 }
 
@@ -162,11 +163,11 @@ fn plays(name: &str, film: &Film) {
     let first = container::read(&blocks[0]).unwrap();
     let carried = Output::ALL.into_iter().filter(|output| output.takes(&first).is_ok());
     for output in carried {
-        let file = folder.path().join(format!("endless.{output}"));
-        fs::write(&file, endless(output, &[&blocks, &blocks])).unwrap();
+        let stream = folder.path().join(format!("endless.{output}"));
+        fs::write(&stream, endless(output, &[&blocks, &blocks])).unwrap();
         let expected: Vec<_> = (0..PICTURES).chain(0..PICTURES).collect();
-        assert_eq!(shown(&file), expected, "{name} as {output}");
-        let [pictures, sounds] = times(&file);
+        assert_eq!(shown(&stream), expected, "{name} as {output}");
+        let [pictures, sounds] = times(&stream);
         if output != Output::Mkv {
             // Matroska has no decode times.
             steps(&pictures, (0.039, 0.041), &format!("{name} as {output}: pictures"));

@@ -22,8 +22,8 @@
 //!
 //! # What is left out, and refused or ignored
 //! Subtitles, chapters, attachments and second pictures are ignored. Encryption, compression other
-//! than stripped headers and ts programmes after the first are not read; where that concerns a picture
-//! or a sound the block is refused with its reason.
+//! than stripped headers, and ts programmes after the first are not read; where that concerns a
+//! picture or a sound the block is refused with its reason.
 
 mod build;
 mod bytes;
@@ -36,6 +36,7 @@ mod pieces;
 pub mod ts;
 mod types;
 
+use crate::base::limits;
 use crate::media::sniff::{self, Container};
 
 pub use clock::Clock;
@@ -109,6 +110,10 @@ impl Error {
 /// # Errors
 /// Whatever is not sound in the block, with its byte.
 pub fn read(bytes: &[u8]) -> Result<Block, Error> {
+    if bytes.len() as u64 > limits::BLOCK_BYTES_MAX {
+        let (at, most) = (limits::BLOCK_BYTES_MAX, limits::BLOCK_BYTES_MAX);
+        return Err(Error::TooMany { at, what: "bytes", most });
+    }
     match sniff::sniff(bytes) {
         Some(Container::Mkv) => mkv::read(bytes),
         Some(Container::Mp4) => mp4::read(bytes),

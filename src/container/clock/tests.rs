@@ -65,7 +65,9 @@ fn block(film: Film, number: i64, dummy: &[u8]) -> (Block, i64) {
     (first..after).for_each(|number| frame(0, film.picture(number)));
     let sound_first = whole(starts, AUDIO_RATE, 1024 * 1_000_000_000);
     let sound_first = sound_first + i64::from(sound(sound_first) < starts);
-    (sound_first..).take_while(|n| sound(*n) < ends).for_each(|number| frame(1, sound(number)));
+    (sound_first..i64::MAX)
+        .take_while(|n| sound(*n) < ends)
+        .for_each(|number| frame(1, sound(number)));
     (builder.finish().unwrap(), sound_first)
 }
 
@@ -79,7 +81,7 @@ fn a_day_of_blocks_stays_exact() {
         let mut clock = Clock { seq: 0, starts_ns: 0, lasts_ns: 0, first: false, last: false };
         let (mut off_most, mut apart_most, mut seam_most) = (0, 0, 0);
         let mut sound_ends: Option<i64> = None;
-        for number in 0.. {
+        for number in 0..i64::MAX {
             let true_start = film.picture(number * film.block);
             if true_start > DAY_NS {
                 break;

@@ -17,7 +17,7 @@ fn element(id: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An EBML header, `Tracks` with one track of MP3 in these encodings, and a Cluster of unknown size.
+/// An EBML header, `Tracks` with one track of MP3 in these encodings, a Cluster of unknown size.
 fn file(encodings: &[u8], blocks: &[&[u8]]) -> Vec<u8> {
     let rate = 44_100_f32.to_be_bytes();
     let parts = [
@@ -32,7 +32,7 @@ fn file(encodings: &[u8], blocks: &[&[u8]]) -> Vec<u8> {
     bytes.extend([0x18, 0x53, 0x80, 0x67, 0xff]);
     bytes.extend(element(ebml::id::TRACKS, &entry));
     bytes.extend([0x1f, 0x43, 0xb6, 0x75, 0xff, 0xe7, 0x81, 0]);
-    blocks.iter().for_each(|block| bytes.extend(element(ebml::id::SIMPLE_BLOCK, block)));
+    bytes.extend(blocks.iter().flat_map(|block| element(ebml::id::SIMPLE_BLOCK, block)));
     bytes.extend(element(ebml::id::CUES, &[]));
     bytes
 }

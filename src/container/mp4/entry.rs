@@ -78,21 +78,28 @@ fn parameters(
     }
 }
 
-/// The first box of a kind inside an entry.
-fn child(mut body: Cursor<'_>, kind: [u8; 4], at: usize) -> Result<Cursor<'_>, Error> {
+/// The first box of a kind inside an entry, or where `QuickTime` has it: in a `wave` box there.
+fn child(body: Cursor<'_>, kind: [u8; 4], at: usize) -> Result<Cursor<'_>, Error> {
+    let inside = |body| {
+        let wave = find(body, *b"wave")?;
+        wave.map_or(Ok(None), |wave| find(wave, kind))
+    };
+    let found = match find(body.clone(), kind)? {
+        Some(found) => Some(found),
+        None => inside(body)?,
+    };
+    found.ok_or(Error::bad(at, "a description lacks the box with its codec's parameters"))
+}
+
+fn find(mut body: Cursor<'_>, kind: [u8; 4]) -> Result<Option<Cursor<'_>>, Error> {
     // QuickTime ends some lists with four zero bytes.
     while body.left() >= 8 {
         let found = boxes::next(&mut body)?;
         if found.kind == kind {
-            return Ok(found.body);
-        }
-        if found.kind == *b"wave"
-            && let Ok(inside) = child(found.body, kind, at)
-        {
-            return Ok(inside);
+            return Ok(Some(found.body));
         }
     }
-    Err(Error::bad(at, "a description lacks the box with its codec's parameters"))
+    Ok(None)
 }
 
 /// An `OpusHead` of `dOps`: the same fields, the other way round.

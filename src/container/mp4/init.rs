@@ -50,26 +50,26 @@ pub(super) fn ticks(track: &Track) -> u32 {
     }
 }
 
-fn trak(trak: &mut Vec<u8>, id: u32, track: &Track) {
+fn trak(into: &mut Vec<u8>, id: u32, track: &Track) {
     let (width, height) = match track.shape {
         Shape::Video { width, height } => (width, height),
         Shape::Audio { .. } => (0, 0),
     };
     let video = track.codec.is_video();
-    put_full(trak, *b"tkhd", (0, 3), |b| {
+    put_full(into, *b"tkhd", (0, 3), |b| {
         put_all(b, &[0, 0, id, 0, 0, 0, 0, 0, if video { 0 } else { 0x0100_0000 }]);
         put_all(b, &MATRIX);
         put_all(b, &[u32::from(width) << 16, u32::from(height) << 16]);
     });
-    put(trak, *b"mdia", |mdia| {
-        put_full(mdia, *b"mdhd", (0, 0), |b| put_all(b, &[0, 0, ticks(track), 0, 0x55c4_0000]));
-        put_full(mdia, *b"hdlr", (0, 0), |b| {
+    put(into, *b"mdia", |media| {
+        put_full(media, *b"mdhd", (0, 0), |b| put_all(b, &[0, 0, ticks(track), 0, 0x55c4_0000]));
+        put_full(media, *b"hdlr", (0, 0), |b| {
             put_u32(b, 0);
             b.extend(if video { b"vide" } else { b"soun" });
             put_all(b, &[0, 0, 0]);
             b.push(0);
         });
-        put(mdia, *b"minf", |b| minf(b, id, track));
+        put(media, *b"minf", |b| minf(b, id, track));
     });
 }
 
