@@ -181,6 +181,8 @@ pub const GUIDE_PROGRAMMES_MAX: usize = 10_000;
 pub const HTTP_LAG_BLOCKS_MAX: usize = 3;
 /// Time that an endless answer waits for the next block.
 pub const HTTP_STREAM_IDLE_MAX: Duration = Duration::from_secs(150);
+/// Bytes of what stands before the names of segments in playlists.
+pub const SEGMENT_BASE_BYTES_MAX: usize = 256;
 /// Segments in an HLS playlist: what players need at the least, twice.
 pub const HLS_SEGMENTS: u64 = 6;
 

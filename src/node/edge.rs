@@ -135,7 +135,8 @@ impl Node {
                 None => return Some(off_air()),
             },
             (Want::File(Name::Playlist(form)), Some(schedule)) => {
-                let base = String::new();
+                let base = self.config.http.as_ref().and_then(|h| h.segment_base_url.as_deref());
+                let base = base.map_or_else(String::new, |base| format!("{base}ch/{channel}/"));
                 let plan = self.edge.plan(channel, schedule);
                 return Some(hls::response((schedule, plan), form, &base, self.cx.now.wall));
             }

@@ -1,5 +1,5 @@
-//! What each HTTP path gives that can be had by looking; for what has to be made, [`edge`] is asked.
-//! What each control command gives is in [`super::status`].
+//! What each HTTP path gives that can be had by looking; for what has to be made, [`edge`] is
+//! asked. What each control command gives is in [`super::status`].
 
 use crate::channel::Block;
 use crate::channel::playout::Playout;

@@ -30,16 +30,16 @@ fn beginning(server: SocketAddr, path: &str, bytes: usize) -> (String, Vec<u8>) 
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
     let mut got = Vec::new();
-    let mut part = [0; 65_536];
+    let mut part = vec![0; 65_536];
     loop {
         let n = stream.read(&mut part).expect("bytes in time");
         assert!(n > 0, "{path} ended after {}", got.len());
         got.extend_from_slice(&part[..n]);
-        if let Some(at) = got.windows(4).position(|w| w == b"\r\n\r\n") {
-            if got.len() >= at + 4 + bytes {
-                let head = String::from_utf8(got[..at].to_vec()).expect("a head is text");
-                return (head, got.split_off(at + 4));
-            }
+        if let Some(at) = got.windows(4).position(|w| w == b"\r\n\r\n")
+            && got.len() >= at + 4 + bytes
+        {
+            let head = String::from_utf8(got[..at].to_vec()).expect("a head is text");
+            return (head, got.split_off(at + 4));
         }
     }
 }
@@ -127,11 +127,11 @@ fn two_servers_give_the_same_playlists_and_segments() {
         assert_eq!(same.header("cache-control"), Some("public, max-age=1"));
         let text = same.text();
         assert!(text.contains("#EXT-X-PROGRAM-DATE-TIME:"), "{text}");
-        let named = |line: &str| match line.strip_prefix("#EXT-X-MAP:URI=\"") {
-            Some(uri) => Some(uri.trim_end_matches('"').to_owned()),
+        let uri = |line: &str| match line.strip_prefix("#EXT-X-MAP:URI=\"") {
+            Some(rest) => Some(rest.trim_end_matches('"').to_owned()),
             None => (!line.starts_with('#')).then(|| line.to_owned()),
         };
-        let names: Vec<_> = text.lines().filter_map(named).collect();
+        let names: Vec<_> = text.lines().filter_map(uri).collect();
         assert!(names.len() >= 6, "{text}");
         for name in names {
             // All but the live ones are from before both started.
