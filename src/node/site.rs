@@ -7,9 +7,7 @@ use crate::control;
 use crate::http::lineup::{self, List};
 use crate::http::wire::Tag;
 use crate::http::{self, Body, Document, Request, Response, guide, hls};
-use crate::node::{Node, edge};
-
-use crate::node::status;
+use crate::node::{Node, edge, status};
 
 /// How long a cache may keep a block: for as long as a year is allowed to mean for ever.
 pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
