@@ -427,7 +427,7 @@ fn thousand(lab: &mut Lab) -> Outcome<()> {
             }
         }
         for (socket, client, _) in &mut clients {
-            serve(socket, client, &clock, &mut buffer)?;
+            serve(socket, client, clock, &mut buffer)?;
         }
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -28,7 +28,7 @@
 //!
 //! A block goes to disks and to other nodes as it is. What players take is made of it at the edge:
 //! [`container`] reads its frames as ranges of bytes and puts other boxes around them, with clocks
-//! that follow from the schedule alone.
+//! that follow from the schedule alone; `node/edge.rs` has that done once a block, for all who ask.
 //!
 //! [`files`] delivers whole video files over UDP, each from a port of its own: what is sent when is
 //! decided by a rate-based controller, and the bytes go from the file's map to the kernel.
@@ -95,6 +95,8 @@
 //! * A program of one connection, such as `vidstream jukebox`, joins one machine to the reactor by
 //!   itself: a node around it would have nothing to join. Its prompt is the one thread beside the
 //!   loop, because line editing can only block; the daemon has none.
+//! * What is made of a block for players is kept as a blob ([`base::port::Output::Keep`]), of which
+//!   all who watch are sent spans: one copy a block and node, and none a viewer.
 //! * A jukebox listener's payloads are segments of their own ([`base::port::Output::Apart`]): the
 //!   original client takes each read as one frame.
 //! * `status.json`, the metrics, the page and the control socket are words of one plain value,

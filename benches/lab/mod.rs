@@ -8,9 +8,9 @@ pub(crate) mod figures;
 pub(crate) mod films;
 pub(crate) mod hop;
 pub(crate) mod kill;
+pub(crate) mod link;
 #[path = "../../tests/e2e/harness/namespaces.rs"]
 pub(crate) mod namespaces;
-pub(crate) mod link;
 pub(crate) mod readers;
 pub(crate) mod sender;
 pub(crate) mod server;

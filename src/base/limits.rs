@@ -175,6 +175,18 @@ pub const HTTP_STALL_MAX: Duration = Duration::from_secs(30);
 pub const HTTP_LINGER_MAX: Duration = Duration::from_secs(2);
 /// Bytes that are read and forgotten after the last request of a connection.
 pub const HTTP_LINGER_BYTES_MAX: u64 = 1 << 20;
+/// How far ahead the programme guide tells.
+pub const GUIDE_AHEAD: Duration = Duration::from_secs(48 * 3600);
+/// Programmes in the guide, of all channels together; they share them evenly.
+pub const GUIDE_PROGRAMMES_MAX: usize = 10_000;
+/// Blocks that an endless answer's reader may have waiting before it misses some.
+pub const HTTP_LAG_BLOCKS_MAX: usize = 3;
+/// Time that an endless answer waits for the next block.
+pub const HTTP_STREAM_IDLE_MAX: Duration = Duration::from_secs(150);
+/// Bytes of what stands before the names of segments in playlists.
+pub const SEGMENT_BASE_BYTES_MAX: usize = 256;
+/// Segments in an HLS playlist: what players need at the least, twice.
+pub const HLS_SEGMENTS: u64 = 6;
 
 /// Bytes in a control command.
 pub const CONTROL_LINE_BYTES_MAX: usize = 1_024;

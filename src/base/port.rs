@@ -246,6 +246,13 @@ pub enum Input<'a> {
         /// Its BLAKE3; none when the bytes are no longer there.
         hash: Option<[u8; 32]>,
     },
+    /// An [`Output::Read`] is done.
+    Read {
+        /// What was read.
+        span: Span,
+        /// Its bytes; none when they are no longer there.
+        bytes: Option<&'a [u8]>,
+    },
     /// A datagram arrived.
     Datagram {
         /// On which socket.
@@ -461,6 +468,20 @@ pub enum Output {
     Hash {
         /// Which bytes.
         span: Span,
+    },
+    /// Read bytes of a blob into memory; [`Input::Read`] follows. For what must be understood, not
+    /// only passed on.
+    Read {
+        /// Which bytes.
+        span: Span,
+    },
+    /// Keep these bytes as a blob, so that they can be sent to many without a copy for each. Where
+    /// there is no memory for it, [`Input::Unreadable`] follows; else nothing.
+    Keep {
+        /// The blob's name.
+        blob: Blob,
+        /// Its bytes, at least one.
+        bytes: Box<[u8]>,
     },
     /// The node has no more use for a blob.
     Release {

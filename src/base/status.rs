@@ -79,8 +79,14 @@ pub struct ChannelStatus {
     pub on_air: Option<OnAir>,
     /// The block after it.
     pub next: Option<Next>,
+    /// The movie on the air; none where that is not known.
+    pub programme: Option<Programme>,
+    /// The movie after it.
+    pub then: Option<Programme>,
     /// Clients of the tv server.
     pub viewers_tv: usize,
+    /// Endless answers over HTTP; readers of HLS come and go and are not counted.
+    pub viewers_http: usize,
     /// The most of them that it takes.
     pub max_clients: usize,
     /// Blocks that went on the air.
@@ -130,6 +136,19 @@ pub struct Next {
     pub block: u32,
     /// Its air time.
     pub starts_at: String,
+}
+
+/// One airing of a movie.
+#[derive(Clone, PartialEq, Default, Debug, Serialize)]
+pub struct Programme {
+    /// The movie.
+    pub movie: String,
+    /// When it begins.
+    pub starts_at: String,
+    /// How long it lasts.
+    pub lasts_s: f64,
+    /// How much of it is over.
+    pub over_s: f64,
 }
 
 /// The tv server.
@@ -295,6 +314,12 @@ pub struct HttpStatus {
     pub slow_heads: u64,
     /// Connections reset because the reader took nothing.
     pub stalled: u64,
+    /// Endless answers begun.
+    pub streams: u64,
+    /// Of these, how often one was so far behind that blocks were left out.
+    pub skipped: u64,
+    /// Of these, those closed because they were so far behind a second time.
+    pub lagged: u64,
 }
 
 /// HTTP answers by class of status.

@@ -60,6 +60,8 @@ pub enum Kind {
     Pace,
     /// Where events come from.
     Events,
+    /// An address of HTTP that names can be put behind.
+    Base,
 }
 
 /// The tables of a file, in the order in which they are printed; `channel` is a list of them.
@@ -136,6 +138,7 @@ pub const KEYS: &[Key] = &[
     key("http", "listen", Kind::Listen).or("127.0.0.1:6080"),
     key("http", "connections_max", CONNS).or("10000"),
     key("http", "per_address_max", Kind::Number(0, limits::CONNS_MAX as u64)).or("0"),
+    key("http", "segment_base_url", Kind::Base),
     key("events", "listen", Kind::Listen).or("127.0.0.1:12345"),
     key("events", "interval", EVENTS_INTERVAL).or(SECONDS_2),
     key("events", "source", Kind::Events).or("game"),
@@ -214,6 +217,12 @@ impl fmt::Display for Kind {
                 "a date and time with its offset such as 2026-01-01T00:00:00Z, from 1970 to 2199",
             ),
             Self::Source => f.write_str("\"tv://HOST:PORT/CHANNEL\" with a channel from 0 to 9"),
+            Self::Base => write!(
+                f,
+                "an http or https address that ends in /, of at most {} bytes, such as \
+                 \"https://cdn.example.org/tv/\"",
+                limits::SEGMENT_BASE_BYTES_MAX
+            ),
             Self::Advertised => f.write_str("a host and port such as \"node.example.org:6061\""),
             Self::Roots => write!(
                 f,

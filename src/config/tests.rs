@@ -193,11 +193,13 @@ fn tv() -> impl Strategy<Value = Tv> {
 }
 
 fn http() -> impl Strategy<Value = Http> {
-    (address(6080), 1..=limits::CONNS_MAX, 0..=limits::CONNS_MAX).prop_map(
-        |(listen, connections_max, per_address_max)| Http {
+    let base = prop::option::of("https?://[a-z0-9.]{1,9}(:[0-9]{1,4})?/([a-z0-9_-]{1,9}/)?");
+    (address(6080), 1..=limits::CONNS_MAX, 0..=limits::CONNS_MAX, base).prop_map(
+        |(listen, connections_max, per_address_max, segment_base_url)| Http {
             listen,
             connections_max,
             per_address_max,
+            segment_base_url,
         },
     )
 }

@@ -115,6 +115,22 @@ pub(super) fn path(text: &str, directory: &Path) -> Result<PathBuf, Wrong> {
     }
 }
 
+/// `http://HOST/` or `https://HOST/PATH/`: without a query, and of characters that may stand in an
+/// address and in a quoted value of a playlist.
+pub(super) fn base(text: &str) -> Result<String, Wrong> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&()*+,;=:@%/[]".contains(&b);
+    match text {
+        _ if text.len() > limits::SEGMENT_BASE_BYTES_MAX => Err("; this is too long".to_owned()),
+        _ if rest.is_none() => Err("; the scheme is missing".to_owned()),
+        _ if host.is_empty() => Err("; the host is missing".to_owned()),
+        _ if !text.bytes().all(plain) => Err("; there is a character that is no part".to_owned()),
+        _ if !text.ends_with('/') => Err("; the / at the end is missing".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 /// `game`, `lines:PATH` or `socket:PATH`.
 pub(super) fn events(text: &str, directory: &Path) -> Result<EventSource, Wrong> {
     if text == "game" {
@@ -386,6 +402,26 @@ mod tests {
         assert_eq!(root("[2001:db8::1]:1"), is("2001:db8::1", 1));
         assert_eq!(advertised("[2001:db8::1]:65535"), is("2001:db8::1", 65535));
         assert_eq!(advertised("a"), Err("; the port is missing".into()));
+    }
+
+    #[test]
+    fn a_base_is_an_address_that_names_can_be_put_behind() {
+        for text in ["http://a/", "https://cdn.example:8443/tv/one/", "http://[::1]/"] {
+            assert_eq!(base(text), Ok(text.to_owned()));
+        }
+        for (text, reason) in [
+            ("", "scheme"),
+            ("cdn.example/", "scheme"),
+            ("http:///", "host"),
+            ("http://a", "/ at the end"),
+            ("http://a/?x=/", "character"),
+            ("http://a/\"/", "character"),
+            ("http://a/\n/", "character"),
+            (&format!("http://a/{}/", "x".repeat(500)), "too long"),
+        ] {
+            let why = base(text).unwrap_err();
+            assert!(why.contains(reason), "{text:?}: {why}");
+        }
     }
 
     #[test]

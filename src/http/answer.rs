@@ -183,6 +183,23 @@ pub(super) fn whole(response: Response, head_only: bool, now: Wall, then: Then) 
     put(status, (lines, Some(total)), (&body, 0, sent), (now, then))
 }
 
+/// The head of an answer that has no end, and with it the first bytes of its body. An HTTP/1.0
+/// peer reads to the end as well, so nothing else is needed.
+pub(super) fn endless(media_type: &str, start: &[u8], now: Wall) -> Payload {
+    let date = date(now);
+    let lines = [
+        ("Content-Type", media_type),
+        ("Cache-Control", "no-store"),
+        ("Access-Control-Allow-Origin", "*"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Date", date.as_str()),
+        ("Connection", "close"),
+    ];
+    let mut head = wire::emit(200, lines);
+    head.extend_from_slice(start);
+    Payload::bytes(head)
+}
+
 /// The caller's header lines with those that describe the body, and the body.
 fn described(response: Response) -> (Vec<(&'static str, String)>, Body) {
     let mut lines = response.headers;

@@ -14,6 +14,8 @@ pub enum Document {
     Status,
     /// `/metrics`, for monitoring.
     Metrics,
+    /// `/page.js`, for the page.
+    Script,
 }
 
 impl Document {
@@ -24,6 +26,7 @@ impl Document {
             "/" => Some(Self::Page),
             "/status.json" => Some(Self::Status),
             "/metrics" => Some(Self::Metrics),
+            page::SCRIPT_PATH => Some(Self::Script),
             _ => None,
         }
     }
@@ -38,6 +41,9 @@ impl Document {
             Self::Status => Response::new(200, "application/json", json(status)),
             Self::Metrics => {
                 Response::new(200, metrics::MEDIA_TYPE, metrics::exposition(status).into_bytes())
+            }
+            Self::Script => {
+                Response::new(200, "text/javascript; charset=utf-8", page::SCRIPT.as_bytes())
             }
         };
         response.with("Cache-Control", "no-store").with("X-Content-Type-Options", "nosniff")
@@ -56,6 +62,7 @@ mod tests {
             ("/", "text/html; charset=utf-8", "<!DOCTYPE html>"),
             ("/status.json", "application/json", "{"),
             ("/metrics", metrics::MEDIA_TYPE, "# TYPE "),
+            ("/page.js", "text/javascript; charset=utf-8", "\"use strict\";"),
         ] {
             let response = Document::of(path).unwrap().response(&full());
             assert!(response.headers.contains(&("Content-Type", media_type.to_owned())));

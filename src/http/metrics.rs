@@ -154,13 +154,16 @@ const TV: [Family<TvStatus>; 12] = [
     counter("tv_sent_bytes", "Bytes of blocks that the kernel took.", |t| count(t.bytes_sent)),
 ];
 
-const HTTP: [Family<HttpStatus>; 7] = [
+const HTTP: [Family<HttpStatus>; 10] = [
     gauge("http_connections", "Connections of the HTTP server.", |h| size(h.connections)),
     counter("http_accepted", "Connections taken.", |h| count(h.accepted)),
     counter("http_refused", "Connections refused.", |h| count(h.refused)),
     counter("http_evicted", "Idle connections closed to make room.", |h| count(h.evicted)),
     counter("http_slow_heads", "Request heads that did not come in time.", |h| count(h.slow_heads)),
     counter("http_stalled", "Readers that took nothing.", |h| count(h.stalled)),
+    counter("http_streams", "Endless answers begun.", |h| count(h.streams)),
+    counter("http_skipped", "Endless answers that left blocks out.", |h| count(h.skipped)),
+    counter("http_lagged", "Endless answers too far behind.", |h| count(h.lagged)),
     counter("http_body_bytes", "Bytes of bodies that the kernel took.", |h| count(h.body_bytes)),
 ];
 

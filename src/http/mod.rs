@@ -3,6 +3,10 @@
 
 mod answer;
 pub mod document;
+pub mod guide;
+pub mod hls;
+pub mod lineup;
+mod markup;
 pub mod metrics;
 pub mod page;
 #[cfg(test)]

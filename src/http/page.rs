@@ -1,29 +1,48 @@
-//! The page at `/`: what is on the air, for people, in HTML that needs no script, no other file and
-//! no other address. [`crate::http::document`] calls it.
+//! The page at `/`: what is on the air, for people, and a player. It is whole without its script,
+//! which shows a channel in the page, and brings the rest of it up to date without a new page.
+//! No other address is in it. [`crate::http::document`] calls it.
 
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use crate::base::status::{
-    ChannelStatus, MeshStatus, Next, OnAir, ReceiveStatus, Status, StoreStatus,
+    ChannelStatus, MeshStatus, OnAir, Programme, ReceiveStatus, Status, StoreStatus,
 };
-use crate::base::text;
+use crate::http::markup::Safe;
 
 /// What [`html`] is, for `Content-Type`.
 pub const MEDIA_TYPE: &str = "text/html; charset=utf-8";
-/// What the page may do, for `Content-Security-Policy`: nothing but its own style.
-pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+/// What the page may do, for `Content-Security-Policy`: its own style, the script and the streams
+/// of this node, whose segments may come from elsewhere (`segment_base_url`).
+pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; \
+                          connect-src 'self'; media-src http: https:; base-uri 'none'; \
                           form-action 'none'; frame-ancestors 'none'";
+/// The page's script.
+pub const SCRIPT: &str = include_str!("page/page.js");
+/// Where it is.
+pub const SCRIPT_PATH: &str = "/page.js";
 
-/// Seconds after which a browser asks again.
+/// Seconds after which a browser without scripts asks again.
 const REFRESH_S: u32 = 10;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif}\
-body{margin:2rem auto;max-width:70rem;padding:0 1rem}\
+:root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif;--line:#8886;--mark:#06c}\
+@media(prefers-color-scheme:dark){:root{--mark:#6bf}}\
+@media(min-width:120rem){:root{font-size:1.5rem}}\
+body{margin:0 auto;max-width:90rem;padding:1rem}\
+h1{font-size:1.25rem}h2{font-size:1.1rem;margin:0}p{margin:.3rem 0}\
+.list{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));\
+list-style:none;padding:0}\
+.list li{border:1px solid var(--line);border-radius:.5rem;padding:1rem;overflow-wrap:anywhere}\
+progress{accent-color:var(--mark);width:100%}\
+a{color:var(--mark)}\
+.watch{border:2px solid;border-radius:.5rem;display:inline-block;font-weight:bold;\
+min-width:3rem;padding:.5rem 1rem;text-align:center;text-decoration:none}\
+:focus-visible{outline:3px solid var(--mark);outline-offset:2px}\
+video{background:#000;max-height:80vh;width:100%}\
 div{overflow-x:auto}table{border-collapse:collapse;width:100%}\
 caption{font-weight:bold;text-align:start}\
-th,td{border-bottom:1px solid;padding:.3rem .6rem;text-align:start;vertical-align:top}";
+th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:start;vertical-align:top}";
 
 /// The whole page.
 #[must_use]
@@ -41,26 +60,33 @@ fn write(page: &mut String, status: &Status) -> fmt::Result {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"refresh\" content=\"{REFRESH_S}\">\n\
-         <title>vidstreamd</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <main>\n<h1>vidstreamd</h1>\n\
-         <p>{role} {version}, up {up}, at {now}</p>\n",
-        role = Safe(node.role),
-        version = Safe(node.version),
-        up = age(node.uptime_s),
-        now = Moment(&node.now),
+         <noscript><meta http-equiv=\"refresh\" content=\"{REFRESH_S}\"></noscript>\n\
+         <title>vidstreamd</title>\n<style>{STYLE}</style>\n\
+         <script src=\"{SCRIPT_PATH}\" defer=\"\"></script>\n</head>\n<body>\n\
+         <header>\n<h1>vidstreamd</h1>\n</header>\n<main>\n\
+         <section id=\"player\" aria-label=\"Player\" hidden=\"\">\n\
+         <h2 id=\"watching\" aria-live=\"polite\"></h2>\n\
+         <video id=\"video\" controls=\"\" playsinline=\"\"></video>\n</section>\n\
+         <div id=\"live\">\n",
     )?;
+    channels(page, &status.channels)?;
     if let Some(receive) = &status.receive {
         source(page, receive)?;
     }
     if let Some(stored) = &status.store {
         store(page, stored)?;
     }
-    channels(page, &status.channels)?;
     meshes(page, &status.mesh)?;
-    page.write_str(
-        "</main>\n<footer>\n<p><a href=\"/status.json\">Status as JSON</a>, \
-         <a href=\"/metrics\">metrics</a></p>\n</footer>\n</body>\n</html>\n",
+    write!(
+        page,
+        "<p>{role} {version}, up {up}, at {now}</p>\n</div>\n</main>\n<footer>\n<p>\
+         <a href=\"/channels.m3u\">Channels for players</a>, <a href=\"/guide.xml\">guide</a>, \
+         <a href=\"/status.json\">status as JSON</a>, <a href=\"/metrics\">metrics</a></p>\n\
+         </footer>\n</body>\n</html>\n",
+        role = Safe(node.role),
+        version = Safe(node.version),
+        up = age(node.uptime_s),
+        now = Moment(&node.now),
     )
 }
 
@@ -98,33 +124,55 @@ fn channels(page: &mut String, channels: &[ChannelStatus]) -> fmt::Result {
     if channels.is_empty() {
         return page.write_str("<p>There are no channels.</p>\n");
     }
-    page.write_str(
-        "<div>\n<table>\n<caption>Channels</caption>\n<thead>\n<tr><th scope=\"col\">Number</th>\
-         <th scope=\"col\">Name</th><th scope=\"col\">On air</th><th scope=\"col\">Next</th>\
-         <th scope=\"col\">Viewers</th><th scope=\"col\">Block</th></tr>\n</thead>\n<tbody>\n",
-    )?;
+    page.write_str("<ul class=\"list\" aria-label=\"Channels\">\n")?;
     for channel in channels {
-        row(page, channel)?;
+        card(page, channel)?;
     }
-    page.write_str("</tbody>\n</table>\n</div>\n")
+    page.write_str("</ul>\n")
 }
 
-fn row(page: &mut String, channel: &ChannelStatus) -> fmt::Result {
+fn card(page: &mut String, channel: &ChannelStatus) -> fmt::Result {
     let (number, name) = (channel.number, Safe(&channel.name));
-    write!(page, "<tr><td>{number}</td><th scope=\"row\">{name}</th><td>")?;
-    match &channel.on_air {
-        Some(on_air) => now_showing(page, on_air)?,
-        None => page.write_str(state_in_words(channel.state))?,
+    writeln!(page, "<li>\n<h2>{number}: {name}</h2>")?;
+    match (&channel.programme, &channel.on_air) {
+        (Some(programme), Some(on_air)) => now_showing(page, (number, programme), on_air)?,
+        (None, Some(on_air)) => writeln!(page, "<p>On the air: {}</p>", Safe(&on_air.file))?,
+        (_, None) => writeln!(page, "<p>{}</p>", state_in_words(channel.state))?,
     }
-    page.write_str("</td><td>")?;
-    if let Some(Next { movie, block, starts_at, .. }) = &channel.next {
-        write!(page, "{}, block {block}, at {}", Safe(movie), Moment(starts_at))?;
+    if let Some(then) = &channel.then {
+        let (movie, at) = (Safe(&then.movie), Moment(&then.starts_at));
+        writeln!(page, "<p>Next: {movie}, at {at}</p>")?;
     }
-    write!(page, "</td><td>{} of {}</td><td>", channel.viewers_tv, channel.max_clients)?;
+    writeln!(
+        page,
+        "<p>{} watching over tv, of {}; {} over HTTP</p>",
+        channel.viewers_tv, channel.max_clients, channel.viewers_http,
+    )?;
     if channel.on_air.is_some() {
-        write!(page, "<a href=\"/ch/{number}/blocks/live\">Live block of channel {number}</a>")?;
+        writeln!(
+            page,
+            "<p><a class=\"watch\" href=\"/ch/{number}.mp4\" data-channel=\"{number}\" \
+             aria-label=\"Watch channel {number}, {name}\">Watch</a></p>",
+        )?;
     }
-    page.write_str("</td></tr>\n")
+    page.write_str("</li>\n")
+}
+
+fn now_showing(
+    page: &mut String,
+    (number, programme): (usize, &Programme),
+    on_air: &OnAir,
+) -> fmt::Result {
+    let Programme { movie, starts_at, lasts_s, over_s } = programme;
+    let filler = if on_air.replaced { " (filler in its place)" } else { "" };
+    let movie = Safe(movie);
+    writeln!(
+        page,
+        "<p>Now: <strong>{movie}</strong>{filler}, since {}</p>\n\
+         <progress max=\"{lasts_s:.0}\" value=\"{over_s:.0}\" \
+         aria-label=\"How much of {movie} on channel {number} is over\"></progress>",
+        Moment(starts_at),
+    )
 }
 
 fn meshes(page: &mut String, meshes: &[MeshStatus]) -> fmt::Result {
@@ -164,43 +212,12 @@ fn mesh_row(page: &mut String, mesh: &MeshStatus) -> fmt::Result {
     )
 }
 
-fn now_showing(page: &mut String, on_air: &OnAir) -> fmt::Result {
-    write!(
-        page,
-        "{movie}, block {block}{filler}, {size}, since {since}",
-        movie = Safe(&on_air.movie),
-        block = on_air.block,
-        filler = if on_air.replaced { " (filler in its place)" } else { "" },
-        size = Size(on_air.bytes),
-        since = Moment(&on_air.starts_at),
-    )
-}
-
 fn state_in_words(state: &str) -> &'static str {
     match state {
         "waiting" => "Has not begun",
         "ended" => "Has ended",
         "off" => "Off",
         _ => "Nothing at the moment",
-    }
-}
-
-/// Text from elsewhere, without a character that HTML or a terminal would act on.
-struct Safe<'a>(&'a str);
-
-impl fmt::Display for Safe<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in text::escaped(self.0.as_bytes()).chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::base::stats::Histogram;
 use crate::base::status::mesh::Id;
 use crate::base::status::{
     Answers, ChannelStatus, EventsStatus, HttpStatus, JukeboxStatus, MeshStatus, Next, NodeStatus,
-    OnAir, ReceiveStatus, Status, StoreStatus, StoredFile, TvStatus,
+    OnAir, Programme, ReceiveStatus, Status, StoreStatus, StoredFile, TvStatus,
 };
 
 /// Markup, quotes, line ends and an escape sequence.
@@ -85,6 +85,19 @@ fn on_air(now: &str) -> ChannelStatus {
             block: 0,
             starts_at: EVIL.to_owned(),
         }),
+        programme: Some(Programme {
+            movie: EVIL.to_owned(),
+            starts_at: now.to_owned(),
+            lasts_s: 3600.0,
+            over_s: 900.0,
+        }),
+        then: Some(Programme {
+            movie: EVIL.to_owned(),
+            starts_at: "2026-01-02T04:04:05.678Z".to_owned(),
+            lasts_s: 60.0,
+            over_s: 0.0,
+        }),
+        viewers_http: 2,
         viewers_tv: 3,
         max_clients: 10,
         window: Some((4700, 4712)),

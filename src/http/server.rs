@@ -9,6 +9,12 @@
 //! | asked | a request, the node has it | `Stall`, then 503 | sending |
 //! | sending | an answer being taken | `Stall`, anew with each byte | all but sending, or refused |
 //! | lingering | nothing; the last answer is taken | `Idle`, 2 s | |
+//! | streaming | an answer without end | `Stall`; `Idle` when all is taken | lingering |
+//!
+//! Block after block is given to streaming with [`Server::push`], as long as few wait there. Who
+//! has not taken [`limits::HTTP_LAG_BLOCKS_MAX`] when the next comes misses blocks until those are
+//! taken, and is closed when that happens again. A block begins and ends cleanly, so what is sent
+//! stays a stream.
 //!
 //! While lingering, what still comes is forgotten, so that no reset overtakes the answer.
 //!
@@ -19,6 +25,7 @@
 //! [`Input`]: crate::base::port::Input
 
 mod inbox;
+mod streaming;
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,13 +33,14 @@ use std::net::SocketAddr;
 
 use crate::base::arena::Side;
 use crate::base::limits;
-use crate::base::port::{Conn, Cx, End, Output, Service, Why};
+use crate::base::port::{Conn, Cx, End, Output, Payload, Service, Span, Why};
 use crate::base::status::HttpStatus;
 use crate::base::time::Mono;
 use crate::http::answer::{self, Answer, Response, Then};
 use crate::http::wire::{self, Refused, Request};
 
 use inbox::Inbox;
+use streaming::{Behind, Stream};
 
 /// Every HTTP connection of a node.
 #[derive(Debug)]
@@ -82,6 +90,7 @@ enum State {
         last: bool,
     },
     Lingering,
+    Streaming(Box<Stream>),
 }
 
 impl Server {
@@ -158,7 +167,7 @@ impl Server {
                 let too_much = client.forget(bytes);
                 client.hold(cx, conn, too_much);
             }
-            State::Lingering => {
+            State::Lingering | State::Streaming(_) => {
                 if client.forget(bytes) {
                     self.close(cx, conn, End::Flushed);
                 }
@@ -187,14 +196,24 @@ impl Server {
     pub fn ended(&mut self, cx: &mut Cx, conn: Conn) {
         let Some(client) = self.clients.get_mut(conn.0) else { return };
         client.ended = true;
-        if matches!(client.state, State::Quiet | State::Head | State::Lingering) {
-            self.close(cx, conn, End::Flushed);
+        match client.state {
+            State::Quiet | State::Head | State::Lingering => self.close(cx, conn, End::Flushed),
+            // Some say so right after their request, and still read; a reset tells who is gone.
+            State::Streaming(_) | State::Asked(_) | State::Sending { .. } => {}
         }
     }
 
     /// The kernel took bytes and `left` are still queued.
     pub fn sent(&mut self, cx: &mut Cx, conn: Conn, left: u64) {
         let Some(client) = self.clients.get_mut(conn.0) else { return };
+        if let State::Streaming(stream) = &mut client.state {
+            self.stats.body_bytes += stream.taken(left);
+            return match (left, stream.over) {
+                (0, true) => self.change_state(cx, conn, State::Lingering),
+                (0, false) => cx.arm(conn, Why::Idle, limits::HTTP_STREAM_IDLE_MAX),
+                _ => cx.arm(conn, Why::Stall, limits::HTTP_STALL_MAX),
+            };
+        }
         let State::Sending { left: before, body, last } = &mut client.state else { return };
         if left >= *before {
             return;
@@ -253,7 +272,7 @@ impl Server {
                 let answer = answer::whole(late, head_only, cx.now.wall, Then::Close);
                 self.transmit(cx, conn, answer, true);
             }
-            (Why::Stall, State::Sending { .. }) => {
+            (Why::Stall, State::Sending { .. } | State::Streaming(_)) => {
                 self.stats.stalled += 1;
                 self.close(cx, conn, End::Reset);
             }
@@ -295,6 +314,68 @@ impl Server {
         self.transmit(cx, conn, answer, then == Then::Close);
     }
 
+    /// Begins an answer without end: these bytes, and from then on what [`Server::push`] gives.
+    /// False when there is nobody to stream to: gone, or asking only for the head.
+    pub fn stream(&mut self, cx: &mut Cx, conn: Conn, media_type: &str, start: &[u8]) -> bool {
+        let Some(client) = self.clients.get_mut(conn.0) else { return false };
+        let State::Asked(request) = &client.state else { return false };
+        let head_only = request.method == wire::Method::Head;
+        let start = if head_only { &[] } else { start };
+        let payload = answer::endless(media_type, start, cx.now.wall);
+        self.stats.answers.count(200);
+        client.inbox.clear();
+        client.hold(cx, conn, false);
+        if head_only || self.draining {
+            let sending = State::Sending { left: payload.len(), body: 0, last: true };
+            cx.send(conn, payload);
+            cx.finish(conn);
+            self.change_state(cx, conn, sending);
+            return false;
+        }
+        let stream = Stream::new(payload.len(), start.len() as u64);
+        cx.send(conn, payload);
+        self.stats.streams += 1;
+        self.change_state(cx, conn, State::Streaming(Box::new(stream)));
+        true
+    }
+
+    /// The next block of an answer without end. False when there is nobody to stream to any more.
+    pub fn push(&mut self, cx: &mut Cx, conn: Conn, block: Span) -> bool {
+        let Some(client) = self.clients.get_mut(conn.0) else { return false };
+        let State::Streaming(stream) = &mut client.state else { return false };
+        if stream.over {
+            return false;
+        }
+        match stream.push(block.len) {
+            Ok(()) => {
+                cx.send(conn, Payload::span(block));
+                if stream.is_alone() {
+                    cx.arm(conn, Why::Stall, limits::HTTP_STALL_MAX);
+                }
+            }
+            Err(Behind::First) => self.stats.skipped += 1,
+            Err(Behind::Still) => {}
+            Err(Behind::Again) => {
+                self.stats.lagged += 1;
+                self.close(cx, conn, End::Reset);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends an answer without end, after what was given.
+    pub fn end_stream(&mut self, cx: &mut Cx, conn: Conn) {
+        let Some(client) = self.clients.get_mut(conn.0) else { return };
+        let State::Streaming(stream) = &mut client.state else { return };
+        stream.over = true;
+        let taken = stream.is_empty();
+        cx.finish(conn);
+        if taken {
+            self.change_state(cx, conn, State::Lingering);
+        }
+    }
+
     /// Answers what is not served, and ends the connection.
     fn refuse(&mut self, cx: &mut Cx, conn: Conn, why: Refused) {
         let head_only = self.asks_for_head(conn);
@@ -322,7 +403,9 @@ impl Server {
         let (why, after) = match to {
             State::Quiet => (Why::Idle, limits::HTTP_IDLE_MAX),
             State::Head => (Why::HeadPatience, limits::HTTP_HEAD_PATIENCE),
-            State::Asked(_) | State::Sending { .. } => (Why::Stall, limits::HTTP_STALL_MAX),
+            State::Asked(_) | State::Sending { .. } | State::Streaming(_) => {
+                (Why::Stall, limits::HTTP_STALL_MAX)
+            }
             State::Lingering => (Why::Idle, limits::HTTP_LINGER_MAX),
         };
         if let Some(since) = client.idle_since.take() {
@@ -439,7 +522,7 @@ impl Client {
             }
             State::Head => assert!(!self.inbox.is_empty(), "a head has begun"),
             State::Sending { left, .. } => assert!(left > 0, "an answer is on its way"),
-            State::Asked(_) => {}
+            State::Asked(_) | State::Streaming(_) => {}
         }
         let waits_for_head = matches!(self.state, State::Quiet | State::Head);
         assert!(!(waits_for_head && self.held), "whoever is to send is read");

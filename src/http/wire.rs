@@ -36,6 +36,9 @@ pub struct Request {
     pub path: String,
     /// What follows `?`, as it came.
     pub query: Option<String>,
+    /// Under which host and port the peer came here, of characters that a host may have; only in
+    /// HTTP/1.0 it may be missing.
+    pub host: Option<String>,
     /// `Range`, when it is one range of bytes; anything else is as if it were not there.
     pub range: Option<RangeSpec>,
     /// `If-Range`.
@@ -172,6 +175,7 @@ impl Request {
             method,
             path: plain_path(path)?,
             query: query.map(str::to_owned),
+            host: host_of(target).or_else(|| fields.one("host")).map(str::to_owned),
             range: fields.one("range").and_then(RangeSpec::parse),
             if_range: fields.one("if-range").and_then(IfRange::parse),
             if_match: fields.tags("if-match"),
@@ -250,7 +254,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether all of it may stand in a host with a port; the host itself is not used.
+/// The host of a target in absolute form, which counts before `Host` (RFC 9112, 3.2.2).
+fn host_of(target: &str) -> Option<&str> {
+    let (_, rest) = target.split_once("://").filter(|_| !target.starts_with('/'))?;
+    rest.split(['/', '?']).next()
+}
+
+/// Whether all of it may stand in a host with a port.
 fn is_host(value: &[u8]) -> bool {
     value.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(b))
 }

@@ -230,6 +230,36 @@ impl Map {
         same.then(|| *hasher.finalize().as_bytes())
     }
 
+    /// A copy of some bytes: a received block's from memory, a file's by reading it again. None
+    /// when they are not there any more.
+    pub(super) fn copy(
+        &self,
+        directory: Option<BorrowedFd<'_>>,
+        at: u64,
+        len: u64,
+    ) -> Option<Vec<u8>> {
+        let Some((identity, path)) = &self.file else {
+            return self.with_bytes(at, len, <[u8]>::to_vec);
+        };
+        let file = open_file(directory?, Path::new(&**path)).ok()?;
+        let stat = fstat(&file).ok()?;
+        let same = Identity { device: stat.st_dev, inode: stat.st_ino } == *identity;
+        let mut bytes = vec![0; size(len.min(limits::BLOCK_BYTES_MAX))];
+        file.read_exact_at(&mut bytes, at).ok()?;
+        same.then_some(bytes)
+    }
+
+    /// Memory of our own with these bytes in it.
+    pub(super) fn holding(bytes: &[u8]) -> io::Result<Self> {
+        let memory = memfd_create("output", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        let memory = File::from(memory);
+        memory.write_all_at(bytes, 0)?;
+        let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
+        let raw = MmapOptions::new().len(bytes.len()).map_raw_read_only(&memory)?;
+        Ok(Self { raw, len: Cell::new(bytes.len() as u64), file: None, home: Home::Library })
+    }
+
     /// Looks at bytes of a received block; nothing for a file's, which could fault.
     fn with_bytes<T>(&self, at: u64, len: u64, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
         if self.file.is_some() {
@@ -522,6 +552,22 @@ mod tests {
         nix::unistd::unlinkat(opened.as_fd(), "a", nix::unistd::UnlinkatFlags::NoRemoveDir)
             .unwrap();
         assert!(map.is_whole(opened.as_fd()));
+    }
+
+    #[test]
+    fn bytes_come_back_from_files_and_from_memory_and_not_from_what_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = write_file(directory.path(), "a", b"0123456789");
+        let opened = open_directory(directory.path());
+        let (map, _) = Map::open(opened.as_fd(), "a").unwrap();
+        assert_eq!(map.copy(Some(opened.as_fd()), 2, 3).as_deref(), Some(&b"234"[..]));
+        assert_eq!(map.copy(None, 2, 3), None);
+        file.set_len(4).unwrap();
+        assert_eq!(map.copy(Some(opened.as_fd()), 2, 3), None);
+        std::fs::remove_file(directory.path().join("a")).unwrap();
+        assert_eq!(map.copy(Some(opened.as_fd()), 0, 1), None);
+        let held = Map::holding(b"abcdef").unwrap();
+        assert_eq!(held.copy(None, 4, 10).as_deref(), Some(&b"ef"[..]));
     }
 
     #[test]

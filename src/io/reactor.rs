@@ -59,6 +59,8 @@ pub enum Told {
     Faulted(Blob),
     /// See [`Input::Hashed`].
     Hashed(Span, Option<[u8; 32]>),
+    /// See [`Input::Read`].
+    Read(Span, Option<Vec<u8>>),
     /// See [`Input::Stored`].
     Stored(Rc<str>, Result<u64, StoreError>),
 }
@@ -79,6 +81,7 @@ impl Told {
             Self::Unreadable(blob, why) => Input::Unreadable { blob: *blob, why },
             Self::Faulted(blob) => Input::Faulted { blob: *blob },
             Self::Hashed(span, hash) => Input::Hashed { span: *span, hash: *hash },
+            Self::Read(span, bytes) => Input::Read { span: *span, bytes: bytes.as_deref() },
             Self::Stored(name, result) => {
                 Input::Stored { name: Rc::clone(name), result: result.clone() }
             }

@@ -11,6 +11,7 @@ impl Node {
             || self.client.as_mut().is_some_and(|c| c.opened(cx, blob, facts))
             || self.trees.as_mut().is_some_and(|t| t.opened(cx, blob, facts))
             || self.song_opened(blob, facts)
+            || self.edge_opened(blob, facts)
             || self.file_opened(blob, facts);
     }
 
@@ -21,6 +22,7 @@ impl Node {
             || self.client.as_mut().is_some_and(|c| c.unreadable(cx, blob, why))
             || self.trees.as_mut().is_some_and(|t| t.unreadable(cx, blob))
             || self.song_unreadable(blob, why)
+            || self.edge_unreadable(blob, why)
             || self.file_unreadable(blob, why);
     }
 

@@ -46,7 +46,8 @@ impl Node {
             + client.map(tv::client::Client::blobs).sum::<usize>()
             + self.trees.iter().map(Trees::blobs).sum::<usize>()
             + self.jukebox.iter().map(jukebox::server::Server::blobs).sum::<usize>()
-            + self.files.iter().map(files::server::Server::blobs).sum::<usize>();
+            + self.files.iter().map(files::server::Server::blobs).sum::<usize>()
+            + self.edge.blobs();
         assert_eq!(self.cx.blobs.len(), blobs, "each blob has an owner");
     }
 }

@@ -6,6 +6,7 @@
 //! worded for the log (`observe`). A role is only which machines exist.
 
 mod blobs;
+mod edge;
 mod events;
 mod files;
 mod invariants;
@@ -99,6 +100,7 @@ pub struct Node {
     turns: u64,
     reloads: u64,
     log_dropped: u64,
+    edge: edge::Edge,
     stopping: Option<Stopping>,
     lines: VecDeque<(Level, String)>,
     /// Whether every root has failed, so that their names are to be looked up again.
@@ -151,6 +153,7 @@ impl Node {
             turns: 0,
             reloads: 0,
             log_dropped: 0,
+            edge: edge::Edge::default(),
             stopping: None,
             rootless: false,
             lines: VecDeque::new(),
@@ -192,6 +195,7 @@ impl Node {
                     self.trees.iter_mut().for_each(|t| t.hashed(cx, span, hash));
                 }
             }
+            Input::Read { span, bytes } => self.edge_read(span, bytes),
             Input::Datagram { service, from, bytes } => self.datagram(service, from, bytes),
             Input::Heard { conn, from, bytes } => self.heard(conn, from, bytes),
             Input::Lines { bytes } => self.event_lines(bytes),
@@ -439,6 +443,7 @@ impl Node {
         if let Some(spool) = &mut self.spool {
             spool.block(&mut self.cx, block);
         }
+        self.edge_aired(number, block.seq);
         self.take_back();
     }
 
@@ -496,26 +501,6 @@ impl Node {
         self.pass(block);
     }
 
-    /// Answers requests of the HTTP and control servers.
-    fn answer(&mut self) -> bool {
-        let mut said = false;
-        while let Some((conn, request)) =
-            self.http.as_mut().and_then(http::server::Server::poll_request)
-        {
-            said = true;
-            let response = site::answer(self, &request);
-            self.http.iter_mut().for_each(|h| h.respond(&mut self.cx, conn, response.clone()));
-        }
-        while let Some((conn, command)) =
-            self.control.as_mut().and_then(control::server::Server::poll_command)
-        {
-            said = true;
-            let text = site::control(self, command);
-            self.control.iter_mut().for_each(|c| c.respond(&mut self.cx, conn, text.clone()));
-        }
-        said
-    }
-
     /// Everything there is to know, now.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -555,6 +540,7 @@ impl Node {
                 self.tv.iter_mut().for_each(|tv| tv.off_air(number));
                 channel.window.clear(&mut self.cx);
             }
+            self.edge_reset();
             self.drop_trees();
             self.stopping = Some(Stopping::Done);
             self.cx.out.push_back(Output::Done);

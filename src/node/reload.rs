@@ -35,6 +35,7 @@ impl Node {
         self.environment = environment;
         self.reload_events(old_events.as_ref(), teams_changed);
         self.reload_tv();
+        self.edge_reset();
         self.reload_channels(catalog);
         self.sync_roots();
         self.take_back();

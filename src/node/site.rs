@@ -1,28 +1,72 @@
-//! What each HTTP path gives. Only looks: nothing here changes the node. What each control command
-//! gives is in [`super::status`].
+//! What each HTTP path gives that can be had by looking; for what has to be made, [`edge`] is
+//! asked. What each control command gives is in [`super::status`].
 
 use crate::channel::Block;
+use crate::channel::playout::Playout;
+use crate::control;
+use crate::http::lineup::{self, List};
 use crate::http::wire::Tag;
-use crate::http::{Body, Document, Request, Response};
-use crate::node::Node;
-
-pub(super) use crate::node::status::control;
+use crate::http::{self, Body, Document, Request, Response, guide, hls};
+use crate::node::{Node, edge, status};
 
 /// How long a cache may keep a block: for as long as a year is allowed to mean for ever.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
-/// The answer to an HTTP request.
-pub(super) fn answer(node: &Node, request: &Request) -> Response {
+impl Node {
+    /// Answers requests of the HTTP and control servers.
+    pub(super) fn answer(&mut self) -> bool {
+        let mut said = false;
+        while let Some((conn, request)) =
+            self.http.as_mut().and_then(http::server::Server::poll_request)
+        {
+            said = true;
+            let response = match edge::want(&request.path) {
+                Some((channel, want)) => self.edge_answer(conn, channel, want),
+                None => Some(answer(self, &request)),
+            };
+            if let (Some(response), Some(http)) = (response, &mut self.http) {
+                http.respond(&mut self.cx, conn, response);
+            }
+        }
+        while let Some((conn, command)) =
+            self.control.as_mut().and_then(control::server::Server::poll_command)
+        {
+            said = true;
+            let text = status::control(self, command);
+            self.control.iter_mut().for_each(|c| c.respond(&mut self.cx, conn, text.clone()));
+        }
+        said
+    }
+}
+
+/// The answer to an HTTP request that can be had by looking.
+fn answer(node: &Node, request: &Request) -> Response {
     let path = request.path.as_str();
     if let Some(document) = Document::of(path) {
         document.response(&node.status())
     } else if path == "/healthz" {
         healthz(node)
+    } else if let Some(list) = List::of(path) {
+        let tuners = node.config.http.as_ref().map_or(0, |http| http.connections_max);
+        list.response(&channels(node), request.host.as_deref(), tuners)
+    } else if path == guide::PATH {
+        guide::response(&channels(node), node.cx.now.wall)
     } else if let Some((channel, which)) = block_path(path) {
         block(node, channel, which)
     } else {
         Response::not_found()
     }
+}
+
+/// What lists and the guide tell of each channel.
+fn channels(node: &Node) -> Vec<lineup::Channel<'_>> {
+    let numbered = node.channels.iter().enumerate();
+    let told = numbered.map(|(number, channel)| lineup::Channel {
+        number,
+        name: &channel.name,
+        schedule: channel.playout.as_ref().map(Playout::schedule),
+    });
+    told.collect()
 }
 
 /// Healthy while the loop turns and the node is not stopping; the loop's turning is what answers.
@@ -45,15 +89,9 @@ fn block_path(path: &str) -> Option<(usize, Which)> {
     let (channel, which) = path.strip_prefix("/ch/")?.split_once("/blocks/")?;
     let which = match which {
         "live" => Which::Live,
-        seq => Which::Seq(number(seq)?),
+        seq => Which::Seq(hls::number(seq)?),
     };
-    Some((usize::try_from(number(channel)?).ok()?, which))
-}
-
-/// Digits only: a cache must not see one block under two names.
-fn number(text: &str) -> Option<u64> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|_| plain)
+    Some((usize::try_from(hls::number(channel)?).ok()?, which))
 }
 
 fn block(node: &Node, channel: usize, which: Which) -> Response {

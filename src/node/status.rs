@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use crate::base::port::{Service, StoreError};
 use crate::base::status::{
-    ChannelStatus, EventsStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, ReceiveStatus,
-    Status, StoreStatus, StoredFile, TvStatus,
+    ChannelStatus, EventsStatus, HttpStatus, MeshStatus, Next, NodeStatus, OnAir, Programme,
+    ReceiveStatus, Status, StoreStatus, StoredFile, TvStatus,
 };
 use crate::base::text::escaped;
 use crate::channel::Block;
@@ -16,7 +16,7 @@ use crate::channel::playout::Playout;
 use crate::channel::spool::Spool;
 use crate::config::Role;
 use crate::http;
-use crate::media::schedule::Position;
+use crate::media::schedule::{At, Position, Schedule};
 use crate::mesh::Mesh;
 use crate::node::{Channel, Node};
 
@@ -66,18 +66,46 @@ fn channel(node: &Node, number: usize, channel: &Channel) -> ChannelStatus {
     let stats = playout.map(Playout::stats).unwrap_or_default();
     let seq = live.map(|block| block.seq + 1);
     let next = playout.and_then(|p| p.schedule().position(seq.unwrap_or(0)));
+    let (programme, then) = playout.map_or((None, None), |p| programmes(node, p.schedule()));
     ChannelStatus {
         number,
         name: channel.name.clone(),
         state: channel.state(),
         on_air: live.map(|block| on_air(block)),
         next: next.map(|position| self::next(&position)),
+        programme,
+        then,
+        viewers_http: node.edge.viewers(number),
         viewers_tv: node.tv.as_ref().map_or(0, |tv| tv.viewers(number)),
         max_clients: channel.max_clients,
         blocks_aired: if playout.is_some() { stats.aired } else { channel.arrivals.1 },
         blocks_replaced: stats.replaced,
         blocks_skipped: stats.skipped,
         window: channel.window.range(),
+    }
+}
+
+/// The airing that is on and the one after it.
+fn programmes(node: &Node, schedule: &Schedule) -> (Option<Programme>, Option<Programme>) {
+    let now = node.cx.now.wall;
+    let airing = |position: &Position| {
+        let before = position.movie.starts(position.block).unwrap_or_default();
+        let starts_at = position.starts_at - before;
+        Programme {
+            movie: position.movie.name().to_string(),
+            starts_at: starts_at.to_string(),
+            lasts_s: position.movie.total().as_secs_f64(),
+            over_s: now.since(starts_at).as_secs_f64(),
+        }
+    };
+    match schedule.at(now) {
+        At::On(on) => {
+            let left = u64::from(on.movie.blocks() - on.block);
+            let then = schedule.position(on.seq.saturating_add(left));
+            (Some(airing(&on)), then.as_ref().map(airing))
+        }
+        At::Before { .. } => (None, schedule.position(0).as_ref().map(airing)),
+        At::After => (None, None),
     }
 }
 

@@ -52,6 +52,8 @@ mod mesh;
 #[cfg(test)]
 mod originals;
 #[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod parts;
 #[cfg(test)]
 mod readme;

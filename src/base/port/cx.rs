@@ -180,6 +180,13 @@ impl Cx {
         Some(blob)
     }
 
+    /// Makes a blob of these bytes.
+    pub fn keep(&mut self, bytes: impl Into<Box<[u8]>>) -> Option<Blob> {
+        let blob = self.blobs.insert(()).map(Blob)?;
+        self.out.push_back(Output::Keep { blob, bytes: bytes.into() });
+        Some(blob)
+    }
+
     /// Gives a blob up; a second time does nothing.
     pub fn release(&mut self, blob: Blob) {
         if self.blobs.remove(blob.0).is_some() {

@@ -65,7 +65,12 @@ fn the_page_is_well_formed_and_readable_by_every_browser() {
         assert!(has("meta", "name", "viewport") && has("meta", "http-equiv", "refresh"));
         assert!(has("meta", "content", "light dark"));
         let count = |name: &str| tags.iter().filter(|(n, _)| n == name).count();
-        assert_eq!((count("title"), count("h1"), count("main"), count("script")), (1, 1, 1, 0));
+        assert_eq!((count("title"), count("h1"), count("main"), count("script")), (1, 1, 1, 1));
+        assert!(
+            tags.iter()
+                .filter(|(n, _)| n == "progress")
+                .all(|(_, a)| { attribute(a, "aria-label").is_some() })
+        );
         assert_eq!(count("caption"), count("table"));
         assert!(
             tags.iter().filter(|(n, _)| n == "th").all(|(_, a)| attribute(a, "scope").is_some())
@@ -78,19 +83,27 @@ fn every_address_is_one_of_our_own() {
     let page = html(&full());
     let mut links = Vec::new();
     for (_, attributes) in tags(&page) {
-        assert!(
-            attribute(&attributes, "src").is_none() && attribute(&attributes, "style").is_none()
-        );
+        assert!(attribute(&attributes, "src").is_none_or(|src| src == SCRIPT_PATH));
+        assert!(attribute(&attributes, "style").is_none());
         assert!(attributes.iter().all(|(_, value)| !value.contains("//")), "no other address");
         links.extend(attribute(&attributes, "href").map(str::to_owned));
     }
-    assert_eq!(links, ["/ch/0/blocks/live", "/status.json", "/metrics"]);
+    let expected = ["/ch/0.mp4", "/channels.m3u", "/guide.xml", "/status.json", "/metrics"];
+    assert_eq!(links, expected);
+}
+
+#[test]
+fn the_script_is_small_and_knows_no_other_address() {
+    assert!(SCRIPT.len() < 10_000, "{} bytes", SCRIPT.len());
+    for foreign in ["http:", "https:", "\"//", "`//", "'//", "eval", "innerHTML", "import("] {
+        assert!(!SCRIPT.contains(foreign), "{foreign}");
+    }
 }
 
 #[test]
 fn foreign_text_stays_text() {
     let page = html(&full());
-    assert!(!page.contains("<script") && !page.contains('\u{1b}') && !page.contains('\u{202e}'));
+    assert!(!page.contains("<script>") && !page.contains('\u{1b}') && !page.contains('\u{202e}'));
     assert!(page.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&#39;&amp;"), "{page}");
 }
 
@@ -99,11 +112,13 @@ fn the_page_tells_what_is_on() {
     let page = html(&full());
     for part in [
         "relay 0.1.0, up 1day 2h 3m 4s",
-        "block 12 (filler in its place), 1.2 MB, since <time ",
+        "</strong> (filler in its place), since <time ",
+        "<progress max=\"3600\" value=\"900\" ",
+        "data-channel=\"0\"",
         "<time datetime=\"2026-01-02T03:04:05.678Z\">03:04:05 UTC</time>",
-        "next, block 0",
-        "<td>3 of 10</td>",
-        "<td>Off</td>",
+        ", at <time datetime=\"2026-01-02T04:04:05.678Z\">04:04:05 UTC</time></p>",
+        "<p>3 watching over tv, of 10; 2 over HTTP</p>",
+        "<p>Off</p>",
         "17 blocks received",
         "2 files, 2.1 MB",
         "no room for more",

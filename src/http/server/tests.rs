@@ -1,5 +1,7 @@
 //! The machine driven through its context: a small world plays the node, the kernel and the clock.
 
+mod streams;
+
 use core::time::Duration;
 use std::net::Ipv4Addr;
 

@@ -199,3 +199,15 @@ proptest! {
         prop_assert_eq!(first.unwrap_or(Ok(None)), parse(&bytes));
     }
 }
+
+#[test]
+fn the_host_under_which_one_came_is_told() {
+    let host = |head: &str| parse(head.as_bytes()).unwrap().unwrap().0.host;
+    assert_eq!(host("GET / HTTP/1.1\r\nHost: a.b:1\r\n\r\n").as_deref(), Some("a.b:1"));
+    let absolute = "GET http://c:2/x?y HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(host(absolute).as_deref(), Some("c:2"));
+    let bare = "GET http://c?y HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(host(bare).as_deref(), Some("c"));
+    assert_eq!(host("GET /?http://c HTTP/1.1\r\nHost: a\r\n\r\n").as_deref(), Some("a"));
+    assert_eq!(host("GET / HTTP/1.0\r\n\r\n"), None);
+}

@@ -49,6 +49,8 @@ impl Reactor {
             Output::Create { blob, max } => self.create(blob, max),
             Output::Seal { blob, len } => self.seal(blob, len, now),
             Output::Hash { span } => self.hash_later(span),
+            Output::Read { span } => self.read_back(span),
+            Output::Keep { blob, bytes } => self.keep(blob, &bytes),
             Output::Release { blob } => self.release(blob),
             Output::Store { blob, len, name } => self.store(blob, len, name),
             Output::Unstore { name } => {
@@ -264,6 +266,22 @@ impl Reactor {
         match self.maps.get(span.blob.0) {
             Some(map) => self.hashes.push_back((span, Rc::clone(map))),
             None => self.told.push_back(Told::Hashed(span, None)),
+        }
+    }
+
+    fn read_back(&mut self, span: Span) {
+        let map = self.maps.get(span.blob.0);
+        let library = self.library.as_ref().map(AsFd::as_fd);
+        let bytes = map.and_then(|map| map.copy(library, span.from, span.len));
+        self.told.push_back(Told::Read(span, bytes));
+    }
+
+    fn keep(&mut self, blob: Blob, bytes: &[u8]) {
+        match Map::holding(bytes) {
+            Ok(map) => {
+                self.maps.insert(blob.0, Rc::new(map));
+            }
+            Err(error) => self.told.push_back(Told::Unreadable(blob, error.to_string())),
         }
     }
 
