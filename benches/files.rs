@@ -422,10 +422,12 @@ fn thousand(lab: &mut Lab) -> Outcome<()> {
     while began.elapsed() < until {
         if !marked && began.elapsed() >= from {
             marked = true;
-            clients.iter_mut().for_each(|(_, client, at)| *at = client.figures().come);
+            for (_, client, at) in &mut clients {
+                *at = client.figures().come;
+            }
         }
         for (socket, client, _) in &mut clients {
-            serve(socket, client, &clock, &mut buffer)?;
+            serve(socket, client, clock, &mut buffer)?;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -454,7 +456,7 @@ fn thousand(lab: &mut Lab) -> Outcome<()> {
 fn serve(
     socket: &UdpSocket,
     client: &mut Client,
-    clock: &vidstreamd::io::clock::Clock,
+    clock: vidstreamd::io::clock::Clock,
     buffer: &mut [u8],
 ) -> Outcome<()> {
     while let Ok((count, from)) = socket.recv_from(buffer) {
