@@ -532,11 +532,15 @@ pub const FILES_RATE_MAX: u64 = 125_000_000_000;
 /// Round trips over which the highest rate counts.
 pub const FILES_RATE_ROUNDS: u64 = 10;
 /// Datagrams over which the share of lost ones is reckoned.
-pub const FILES_LOSS_DATAGRAMS: u64 = 100;
+pub const FILES_LOSS_DATAGRAMS: u64 = 200;
+/// Such shares of which the median counts.
+pub const FILES_LOSS_SHARES: usize = 11;
 /// What may be under way, in percent of what the path holds.
 pub const FILES_WINDOW_PERCENT: u64 = 200;
 /// Rounds in a row with longer round trips after which somebody else fills the queue.
 pub const FILES_PRESSED_ROUNDS: u32 = 8;
+/// Rounds in a row without, after which nobody else is there.
+pub const FILES_CALM_ROUNDS: u32 = 10;
 /// How long a shortest round trip counts before it is looked for again, and how long that takes.
 pub const FILES_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// See [`FILES_LOOK_EVERY`].

@@ -14,16 +14,16 @@
 //! | cruise | 125 %, 75 %, then 100 % for six round trips | for ever, but for |
 //! | look | as before, half as much under way | 100 ms or a round trip, if longer; each 10 s |
 //!
-//! What differs from BBR: losses that come also while there is no queue are the path's, not ours.
-//! Their share is measured outside the 125 % and the startup, and the pace is raised so that the
+//! What differs from BBR: losses that come all the time are the path's, not ours. Their share is
+//! measured outside the 125 % and the startup, as a median, and the pace is raised so that the
 //! bandwidth still comes through; nine tenths of it only, so that two transfers that press each
 //! other calm down. Without that a path that loses more than a fifth would slow down for ever.
 //!
 //! And losses beyond that share, while round trips are longer than the path's own, are a queue that
 //! is full, because somebody else fills it, too: then it yields as TCP cubic does (RFC 9438), by
 //! three tenths, and comes back along the same curve. It goes on that curve as well, from where it
-//! is, when a queue lasts that it does not make. Only when the curve is beyond what the path takes
-//! is it forgotten.
+//! is, when a queue lasts that it does not make. When the queue is gone for some rounds, or the
+//! curve beyond what the path takes, it is forgotten.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -82,14 +82,19 @@ pub struct Rate {
     counted: (u64, u64),
     /// Bytes acked and lost in this round.
     round: (u64, u64),
-    /// Whether the last round trips were longer than the path's own, and how long.
-    queueing: bool,
+    /// The shortest round trip in this round, and the latest of all.
+    round_trip: Duration,
     latest: Duration,
-    /// Rounds in a row with a queue that is not of our making.
+    /// Whether all round trips of the last round were longer than the path's own.
+    queueing: bool,
+    /// Rounds in a row with a queue, and without one.
     pressed: u32,
+    calm: u32,
     /// When it yielded to others, and how much was under way then.
     yielded: Option<(Mono, u64)>,
     now: Mono,
+    /// The shares of late.
+    shares: VecDeque<u64>,
     /// Share of what is sent that the path loses, in parts of 65536.
     loss: u64,
     /// Bytes in a datagram.
@@ -117,11 +122,14 @@ impl Rate {
             phase_since: now,
             counted: (0, first.into()),
             round: (0, 0),
-            queueing: false,
+            round_trip: Duration::MAX,
             latest: Duration::ZERO,
+            queueing: false,
             pressed: 0,
+            calm: 0,
             yielded: None,
             now,
+            shares: VecDeque::new(),
             loss: 0,
             datagram: limits::FILES_DATAGRAM_MIN as u64,
             fastest: rate_max,
@@ -231,20 +239,28 @@ impl Rate {
     /// At the end of a round: whether the queue is full, because others fill it as well.
     fn look_for_others(&mut self, sample: &Sample) {
         let (acked, lost) = std::mem::take(&mut self.round);
-        let all = (acked + lost) / self.datagram;
-        let expected = all * self.loss / ONE;
-        // Three times what chance does, and at least one.
-        let chance = 3 * expected.isqrt();
-        let full = lost / self.datagram > expected + chance;
+        let (own, shortest) = (self.shortest(), self.round_trip);
+        self.round_trip = Duration::MAX;
         let cruises = matches!(self.state, State::Cruise(_));
+        self.queueing =
+            shortest != Duration::MAX && shortest > own + own / 8 + limits::FILES_TIMER_MIN;
+        let queue = self.queueing && cruises;
+        self.pressed = if queue { self.pressed + 1 } else { 0 };
+        self.calm = if queue { 0 } else { self.calm + 1 };
+        let expected = (acked + lost) / self.datagram * self.loss / ONE;
+        // More than chance does; where nothing is lost by chance, more than one.
+        let chance = if self.loss == 0 { 1 } else { 5 * (expected + 1).isqrt() + 3 };
+        let full = lost / self.datagram > expected + chance;
         let under_way = sample.in_flight + sample.acked + lost;
-        self.pressed = if self.queueing && cruises { self.pressed + 1 } else { 0 };
-        if full && self.queueing && cruises {
+        // A push makes a queue for two rounds, not for more.
+        if full && self.pressed > 2 {
             self.yielded = Some((self.now, under_way));
         } else if self.pressed >= limits::FILES_PRESSED_ROUNDS && self.yielded.is_none() {
             // On the curve from where it is now.
             self.yielded = Some((self.now, under_way * 10 / 7));
-        } else if self.ceiling() > self.needed().saturating_mul(2) {
+        } else if self.calm >= limits::FILES_CALM_ROUNDS
+            || self.ceiling() > self.needed().saturating_mul(2)
+        {
             self.yielded = None;
         }
     }
@@ -257,9 +273,8 @@ impl Rate {
     pub fn acked(&mut self, now: Mono, sample: &Sample) {
         self.now = now;
         if let Some(rtt) = sample.rtt {
-            let own = self.shortest();
             self.latest = rtt;
-            self.queueing = rtt > own + own / 8 + limits::FILES_TIMER_MIN;
+            self.round_trip = self.round_trip.min(rtt);
         }
         let new_round = sample.acked > 0 && sample.delivered_before >= self.round_end;
         if new_round {
@@ -291,19 +306,25 @@ impl Rate {
         }
     }
 
-    /// The share that is lost though there is no queue.
+    /// The share that is lost as a rule: the median of late, which a full queue now and then, that
+    /// loses much at once, does not change.
     fn count(&mut self, sample: &Sample) {
         self.round.0 += sample.acked;
         self.round.1 += sample.lost;
-        if !matches!(self.state, State::Cruise(1..)) || self.queueing {
+        if !matches!(self.state, State::Cruise(1..)) {
             return;
         }
         self.counted.0 += sample.acked;
         self.counted.1 += sample.lost;
         let (acked, lost) = self.counted;
         if acked + lost >= limits::FILES_LOSS_DATAGRAMS * self.datagram {
-            let share = lost * ONE / (acked + lost);
-            self.loss = if self.loss == 0 { share } else { (self.loss * 7 + share) / 8 };
+            self.shares.push_back(lost * ONE / (acked + lost));
+            if self.shares.len() > limits::FILES_LOSS_SHARES {
+                self.shares.pop_front();
+            }
+            let mut sorted: Vec<_> = self.shares.iter().copied().collect();
+            sorted.sort_unstable();
+            self.loss = sorted[sorted.len() / 2];
             self.counted = (0, 0);
         }
     }

@@ -169,7 +169,8 @@ impl Request {
         }
         let mut words = text.split(' ').skip(1);
         let index = words.next().and_then(|word| word.trim().parse().ok());
-        Ok(Self::Get(index, words.find_map(Nonce::parse)))
+        let nonce = words.find_map(Nonce::parse);
+        Ok(Self::Get(index, index.and(nonce)))
     }
 
     /// Its datagram.
