@@ -195,12 +195,7 @@ fn tell(client: &Client, ending: Ending, options: &Options, file: Option<File>) 
     }
     let text =
         if options.json { statistics.json(ending) } else { original + &statistics.honest_text() };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err((exit::IOERR, format!("standard output: {e}")))
-        }
-        _ => Ok(()),
-    }
+    super::print(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 mod get;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -169,17 +169,7 @@ fn list(asked: &Asked, server: SocketAddr) -> Outcome {
         let lines = lines.map(|(number, name)| format!("{number:>4}  {}\n", shown(name)));
         lines.collect::<Vec<_>>().concat()
     };
-    print(&text)
-}
-
-/// To standard output; whoever has read enough may go.
-fn print(text: &str) -> Outcome {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err((exit::IOERR, format!("standard output: {e}")))
-        }
-        _ => Ok(()),
-    }
+    super::print(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{Asked, Failure, Outcome, PLAYER, names, print, shown, system};
+use super::{Asked, Failure, Outcome, PLAYER, names, shown, system};
 use vidstreamd::base::limits;
 use vidstreamd::base::time::Mono;
 use vidstreamd::files::client::{Client, Event, Figures, Marks};
@@ -388,7 +388,7 @@ impl Get<'_> {
                 "verified": verified,
                 "interrupted": end == End::Interrupted,
             });
-            return print(&format!("{value}\n"));
+            return crate::print(format!("{value}\n").as_bytes());
         }
         let hash = match verified {
             Some(true) => ", hash good",
