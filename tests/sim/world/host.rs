@@ -1,6 +1,9 @@
 //! One host of the world: the machine of a node, its connections, its blocks by name, and the line
 //! to the net. Carries out what the machine wants; decides nothing for it.
 
+mod judged;
+mod outgoing;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -535,184 +538,6 @@ impl Host {
         }
     }
 
-    fn hash(&mut self, net: &mut Net, span: Span) {
-        let Some(bytes) = self.bytes(span.blob) else { return };
-        let wrong = bytes.is_wrong(span);
-        let (seq, len) = (bytes.seq.unwrap_or(0), bytes.len);
-        let mut rng = Rng::new(seq ^ span.from.rotate_left(20) ^ span.len.rotate_left(42));
-        let mut hash = [u8::from(wrong); 32];
-        for word in hash[8..].chunks_mut(8) {
-            word.copy_from_slice(&rng.next_u64().to_le_bytes());
-        }
-        self.told.push_back(Told::Hashed(span, hash));
-        let stripes = net.stripes as u64;
-        if self.id != 0 && (span.len < len || stripes == 1) && !wrong {
-            let stripe = usize::try_from((span.from * stripes).div_ceil(len)).unwrap_or(0);
-            self.complete(net, seq, stripe);
-        }
-    }
-
-    /// A stripe of a block is all there.
-    fn complete(&mut self, net: &mut Net, seq: u64, stripe: usize) {
-        let now = self.now();
-        let entered = net.entered(seq).unwrap_or(now);
-        let log = &mut self.log;
-        if log.done[stripe].0 < seq {
-            log.done[stripe] = (seq, now.saturating_sub(entered));
-        }
-        if log.watches.is_empty() {
-            return;
-        }
-        log.watches.retain(|watch| {
-            let over = watch.stripe == stripe && watch.seq == seq;
-            if over {
-                net.holes.push(now.saturating_sub(watch.due));
-            }
-            !over
-        });
-    }
-
-    /// The parent of a stripe is lost: the time until the next bytes are there is measured.
-    pub fn watch(&mut self, net: &Net, stripe: usize, now: u64) {
-        let (last, usual) = self.log.done[stripe];
-        if last == 0 || self.log.watches.iter().any(|watch| watch.stripe == stripe) {
-            return;
-        }
-        let due = net.entry_of(last + 1).saturating_add(usual).max(now);
-        self.log.watches.push(Watch { stripe, seq: last + 1, due });
-    }
-
-    fn send(&mut self, net: &mut Net, conn: Conn, payload: Payload) {
-        let body = payload.body.map(|span| self.body(span));
-        self.tally(net, conn, &payload.head, body);
-        let Some(socket) = self.socket(conn) else { return };
-        socket.outbox.push_back(Chunk { head: payload.head, body });
-        self.flush(net, conn);
-    }
-
-    fn body(&mut self, span: Span) -> Body {
-        let lies = self.lies;
-        let Some(bytes) = self.bytes(span.blob) else {
-            return Body { seq: None, from: span.from, len: span.len, taint: true };
-        };
-        let taint = lies || bytes.is_wrong(span);
-        Body { seq: bytes.seq, from: span.from, len: span.len, taint }
-    }
-
-    fn tally(&mut self, net: &mut Net, conn: Conn, head: &[u8], body: Option<Body>) {
-        let root = self.id == 0;
-        let length = body.map_or(0, |body| body.len);
-        self.log.sent += head.len() as u64 + length;
-        net.tally.control += head.len() as u64;
-        net.tally.body += length;
-        self.log.pushed += length;
-        let Some(socket) = self.socket(conn).filter(|socket| !socket.wanted.is_empty()) else {
-            return;
-        };
-        if length == 0 || head.get(3) != Some(&KIND_BLOCK) {
-            return;
-        }
-        let what = seq_and_stripe(head);
-        let mut asked = socket.wanted.iter();
-        let asked = asked.find(|(seq, stripe, _)| Some((*seq, *stripe)) == what).copied();
-        if let Some((_, _, begun)) = asked {
-            let sum = if begun { &mut net.tally.pulled } else { &mut net.tally.caught_up };
-            *sum += length;
-            self.log.pushed -= length;
-            net.tally.rescued += if root { length } else { 0 };
-        }
-    }
-
-    /// Puts what is queued on the line, when there is somebody at the other end.
-    fn flush(&mut self, net: &mut Net, conn: Conn) {
-        let limited = self.line.is_limited();
-        while let Some(socket) = self.socket(conn) {
-            if socket.far.is_none() || socket.stuck || socket.outbox.is_empty() {
-                return;
-            }
-            if limited {
-                if !core::mem::replace(&mut socket.queued, true) {
-                    let small = socket.outbox.iter().map(Chunk::len).sum::<u64>() < 4_096;
-                    self.line.enqueue(conn, small);
-                    self.line_next();
-                }
-                return;
-            }
-            let Some(chunk) = socket.outbox.pop_front() else { return };
-            if socket.outbox.is_empty() {
-                socket.outbox.clear();
-            }
-            self.transmit(net, conn, chunk);
-        }
-    }
-
-    /// The next bytes go on the line, when it is free.
-    fn line_next(&mut self) {
-        let now = self.now();
-        while let Some(conn) = self.line.next_in_turn() {
-            let Some(socket) = self.socket(conn) else { continue };
-            let some = super::line::cut(&mut socket.outbox);
-            socket.queued = false;
-            if let Some(some) = some {
-                return self.line.begin(now, conn, some);
-            }
-        }
-    }
-
-    fn line_done(&mut self, net: &mut Net) {
-        let Some((conn, chunk)) = self.line.finish() else { return };
-        self.transmit(net, conn, chunk);
-        self.flush(net, conn);
-        self.line_next();
-        self.settle(net);
-    }
-
-    fn transmit(&mut self, net: &mut Net, conn: Conn, chunk: Chunk) {
-        let (id, life, now) = (self.id, self.life, self.now());
-        let jitter = net.jitter(&mut self.rng);
-        let Some(socket) = self.socket(conn) else { return };
-        let Some(far) = socket.far else { return };
-        let length = chunk.len();
-        let reach = net.reach(id, far.host);
-        let at = match reach {
-            Reach::Open => now,
-            Reach::Cut(until) => retransmitted(now, until, RETRANSMIT),
-            Reach::Never => u64::MAX,
-        };
-        socket.stuck = reach != Reach::Open;
-        if at != u64::MAX {
-            socket.last_at = (at + socket.delay + jitter).max(socket.last_at);
-            let here = Far { host: id, life, conn };
-            let news = News::Bytes(chunk, socket.stuck);
-            net.calendar.post(socket.last_at, (far, here), news);
-        }
-        if reach == Reach::Open {
-            self.told.push_back(Told::Sent(conn, length));
-        }
-    }
-
-    fn close(&mut self, net: &mut Net, conn: Conn, end: End) {
-        let here = Far { host: self.id, life: self.life, conn };
-        if self.socket(conn).is_some() && end == End::Flushed {
-            while let Some(chunk) =
-                self.socket(conn).filter(|s| s.far.is_some()).and_then(|s| s.outbox.pop_front())
-            {
-                self.transmit(net, conn, chunk);
-            }
-        }
-        let now = self.now();
-        let id = self.id;
-        let Some(socket) = self.socket(conn) else { return };
-        if let Some(far) = socket.far.filter(|far| net.reach(id, far.host) == Reach::Open) {
-            let news = match end {
-                End::Flushed => News::Ended,
-                End::Reset => News::Closed(Gone::Reset),
-            };
-            net.calendar.post((now + socket.delay).max(socket.last_at), (far, here), news);
-        }
-        self.told.push_back(Told::Closed(conn));
-    }
-
     /// A connection is gone, as the node that owns the arena handles it.
     fn closed(&mut self, conn: Conn, why: Gone) {
         if self.socket(conn).is_none() {
@@ -727,13 +552,6 @@ impl Host {
             self.lobby.closed(&self.cx, conn);
             self.mesh.closed(&mut self.cx, conn, why);
         }
-    }
-
-    /// Both ends of all connections that stand.
-    pub fn connections(&self) -> impl Iterator<Item = (Far, Far)> {
-        let (host, life) = (self.id, self.life);
-        let sockets = self.sockets.iter().flatten();
-        sockets.filter_map(move |s| Some((s.far?, Far { host, life, conn: s.conn })))
     }
 
     /// Keeps a block as a window does, and lets the oldest go.
@@ -754,64 +572,6 @@ impl Host {
             self.cx.release(blob);
         }
         self.settle(net);
-    }
-
-    fn note(&mut self, net: &mut Net, event: Event) {
-        let now = self.now();
-        match event {
-            Event::Block(block) => {
-                let whole = Span { blob: block.blob, from: 0, len: block.len };
-                let right = self.bytes(block.blob).is_some_and(|bytes| {
-                    bytes.seq == Some(block.seq)
-                        && (bytes.len == block.len)
-                        && !bytes.is_wrong(whole)
-                });
-                if !right {
-                    net.fault(now, self.id, "the bytes of a block are wrong");
-                }
-                if self.log.next.is_some_and(|next| next != block.seq) {
-                    net.fault(now, self.id, "a block comes twice or out of order");
-                }
-                if self.log.next.is_some() && block.at > block.starts_at {
-                    net.tally.missed += 1;
-                }
-                net.status[self.id as usize].begun = true;
-                self.log.next = Some(block.seq + 1);
-                net.tally.blocks += 1;
-                self.remember(net, now, &format!("block {}", block.seq));
-                self.keep(block.blob);
-            }
-            Event::Missed { seq } => {
-                net.tally.missed += 1;
-                let memory = self.log.events.iter().fold(String::new(), |all, e| all + "\n  " + e);
-                net.fault(now, self.id, &format!("misses block {seq}{memory}"));
-                self.log.next = Some(seq + 1);
-            }
-            Event::Joined { .. } => {
-                self.remember(net, now, "joined");
-                self.log.placed.get_or_insert(now);
-                self.log.full = None;
-            }
-            Event::Full { reason, .. } => {
-                self.remember(net, now, &reason);
-                self.log.full = Some(reason);
-            }
-            Event::Left => self.log.left = true,
-            Event::Nonsense { why, .. } if !self.lies => {
-                self.remember(net, now, &format!("nonsense: {why}"));
-            }
-            other => self.remember(net, now, &format!("{other:?}")),
-        }
-    }
-
-    fn remember(&mut self, net: &Net, now: u64, what: &str) {
-        if net.remember == 0 {
-            return;
-        }
-        if self.log.events.len() == net.remember {
-            self.log.events.pop_front();
-        }
-        self.log.events.push_back(format!("{:.3} {what}", now as f64 / 1e9));
     }
 }
 

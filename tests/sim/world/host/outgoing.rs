@@ -1,0 +1,146 @@
+//! What a host sends: the queues of its connections, the line, and what is counted of it.
+
+use super::{
+    Body, Chunk, Conn, End, Far, Gone, Host, KIND_BLOCK, Net, News, Payload, RETRANSMIT, Reach,
+    Span, Told, retransmitted, seq_and_stripe,
+};
+
+impl Host {
+    pub(super) fn send(&mut self, net: &mut Net, conn: Conn, payload: Payload) {
+        let body = payload.body.map(|span| self.body(span));
+        self.tally(net, conn, &payload.head, body);
+        let Some(socket) = self.socket(conn) else { return };
+        socket.outbox.push_back(Chunk { head: payload.head, body });
+        self.flush(net, conn);
+    }
+
+    fn body(&mut self, span: Span) -> Body {
+        let lies = self.lies;
+        let Some(bytes) = self.bytes(span.blob) else {
+            return Body { seq: None, from: span.from, len: span.len, taint: true };
+        };
+        let taint = lies || bytes.is_wrong(span);
+        Body { seq: bytes.seq, from: span.from, len: span.len, taint }
+    }
+
+    fn tally(&mut self, net: &mut Net, conn: Conn, head: &[u8], body: Option<Body>) {
+        let root = self.id == 0;
+        let length = body.map_or(0, |body| body.len);
+        self.log.sent += head.len() as u64 + length;
+        net.tally.control += head.len() as u64;
+        net.tally.body += length;
+        self.log.pushed += length;
+        let Some(socket) = self.socket(conn).filter(|socket| !socket.wanted.is_empty()) else {
+            return;
+        };
+        if length == 0 || head.get(3) != Some(&KIND_BLOCK) {
+            return;
+        }
+        let what = seq_and_stripe(head);
+        let mut asked = socket.wanted.iter();
+        let asked = asked.find(|(seq, stripe, _)| Some((*seq, *stripe)) == what).copied();
+        if let Some((_, _, begun)) = asked {
+            let sum = if begun { &mut net.tally.pulled } else { &mut net.tally.caught_up };
+            *sum += length;
+            self.log.pushed -= length;
+            net.tally.rescued += if root { length } else { 0 };
+        }
+    }
+
+    /// Puts what is queued on the line, when there is somebody at the other end.
+    pub(super) fn flush(&mut self, net: &mut Net, conn: Conn) {
+        let limited = self.line.is_limited();
+        while let Some(socket) = self.socket(conn) {
+            if socket.far.is_none() || socket.stuck || socket.outbox.is_empty() {
+                return;
+            }
+            if limited {
+                if !core::mem::replace(&mut socket.queued, true) {
+                    let small = socket.outbox.iter().map(Chunk::len).sum::<u64>() < 4_096;
+                    self.line.enqueue(conn, small);
+                    self.line_next();
+                }
+                return;
+            }
+            let Some(chunk) = socket.outbox.pop_front() else { return };
+            if socket.outbox.is_empty() {
+                socket.outbox.clear();
+            }
+            self.transmit(net, conn, chunk);
+        }
+    }
+
+    /// The next bytes go on the line, when it is free.
+    fn line_next(&mut self) {
+        let now = self.now();
+        while let Some(conn) = self.line.next_in_turn() {
+            let Some(socket) = self.socket(conn) else { continue };
+            let some = crate::world::line::cut(&mut socket.outbox);
+            socket.queued = false;
+            if let Some(some) = some {
+                return self.line.begin(now, conn, some);
+            }
+        }
+    }
+
+    pub(super) fn line_done(&mut self, net: &mut Net) {
+        let Some((conn, chunk)) = self.line.finish() else { return };
+        self.transmit(net, conn, chunk);
+        self.flush(net, conn);
+        self.line_next();
+        self.settle(net);
+    }
+
+    fn transmit(&mut self, net: &mut Net, conn: Conn, chunk: Chunk) {
+        let (id, life, now) = (self.id, self.life, self.now());
+        let jitter = net.jitter(&mut self.rng);
+        let Some(socket) = self.socket(conn) else { return };
+        let Some(far) = socket.far else { return };
+        let length = chunk.len();
+        let reach = net.reach(id, far.host);
+        let at = match reach {
+            Reach::Open => now,
+            Reach::Cut(until) => retransmitted(now, until, RETRANSMIT),
+            Reach::Never => u64::MAX,
+        };
+        socket.stuck = reach != Reach::Open;
+        if at != u64::MAX {
+            socket.last_at = (at + socket.delay + jitter).max(socket.last_at);
+            let here = Far { host: id, life, conn };
+            let news = News::Bytes(chunk, socket.stuck);
+            net.calendar.post(socket.last_at, (far, here), news);
+        }
+        if reach == Reach::Open {
+            self.told.push_back(Told::Sent(conn, length));
+        }
+    }
+
+    pub(super) fn close(&mut self, net: &mut Net, conn: Conn, end: End) {
+        let here = Far { host: self.id, life: self.life, conn };
+        if self.socket(conn).is_some() && end == End::Flushed {
+            while let Some(chunk) =
+                self.socket(conn).filter(|s| s.far.is_some()).and_then(|s| s.outbox.pop_front())
+            {
+                self.transmit(net, conn, chunk);
+            }
+        }
+        let now = self.now();
+        let id = self.id;
+        let Some(socket) = self.socket(conn) else { return };
+        if let Some(far) = socket.far.filter(|far| net.reach(id, far.host) == Reach::Open) {
+            let news = match end {
+                End::Flushed => News::Ended,
+                End::Reset => News::Closed(Gone::Reset),
+            };
+            net.calendar.post((now + socket.delay).max(socket.last_at), (far, here), news);
+        }
+        self.told.push_back(Told::Closed(conn));
+    }
+
+    /// Both ends of all connections that stand.
+    pub fn connections(&self) -> impl Iterator<Item = (Far, Far)> {
+        let (host, life) = (self.id, self.life);
+        let sockets = self.sockets.iter().flatten();
+        sockets.filter_map(move |s| Some((s.far?, Far { host, life, conn: s.conn })))
+    }
+}
