@@ -238,10 +238,15 @@ pub const MESH_HELLO_BYTES_MAX: usize = 512;
 pub const MESH_LOBBY_MAX: usize = 512;
 /// See [`MESH_LOBBY_MAX`].
 pub const MESH_LOBBY_ADDRESS_MAX: usize = 64;
-/// Between two signs of life on a link.
+/// Between two signs of life of a parent to a child, unless it has sent something else.
 pub const MESH_BEAT_EVERY: Duration = Duration::from_millis(500);
-/// Silence after which a link is lost: three missed beats.
+/// Silence after which a parent is lost: three missed beats.
 pub const MESH_SILENCE_MAX: Duration = Duration::from_millis(1_750);
+/// Between two signs of life on all other links and of a child: nobody misses a block while such an
+/// end is silent, and a root has a link to each of its members.
+pub const MESH_IDLE_BEAT_EVERY: Duration = Duration::from_secs(1);
+/// Silence after which such an end is lost: three missed beats.
+pub const MESH_IDLE_SILENCE_MAX: Duration = Duration::from_millis(3_500);
 /// How long the other end of a link may take nothing of what is queued for it.
 pub const MESH_STALL_MAX: Duration = Duration::from_secs(3);
 /// Bytes queued on a link above which no more of a stripe is put on it.
@@ -267,6 +272,10 @@ pub const MESH_FAILURES_MAX: u8 = 3;
 pub const MESH_GUESTS_MAX: usize = 64;
 /// Bytes that one guest may have asked for and not got: so many requests.
 pub const MESH_WANTS_MAX: usize = 64;
+/// Such requests of all guests that may wait for the uplink to have room.
+pub const MESH_WANTS_WAITING_MAX: usize = 8;
+/// Links over which requests are answered at a time.
+pub const MESH_WANTS_AT_ONCE_MAX: usize = 4;
 /// Blocks that a child may be behind before others get nothing beside.
 pub const MESH_BEHIND_MAX: u64 = 1;
 /// Links that a member makes to others.

@@ -14,6 +14,8 @@
 //! A stripe is sent as it arrives (cut-through), in pieces that are there already: a stripe that
 //! stops in the middle never stops the link.
 
+mod wants;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::base::limits;
@@ -39,7 +41,7 @@ struct Child {
     node: NodeId,
     served: bool,
     cursors: [Option<Cursor>; limits::MESH_STRIPES_MAX],
-    wants: VecDeque<wire::Want>,
+    wants: VecDeque<wants::Asked>,
     /// When it last had a subscription or asked for something.
     used: Mono,
 }
@@ -92,6 +94,9 @@ pub(super) struct Feed {
     listed_from: u64,
     leaving: bool,
     rescue: Option<Bucket>,
+    /// Requests of all children that wait, and whose was answered last.
+    wanted: usize,
+    answered: Option<Conn>,
     /// Whether a slot has become free of itself, for whoever waits for one.
     freed: bool,
     /// The most children that ever were served at once.
@@ -108,6 +113,8 @@ impl Feed {
             listed_from: 0,
             leaving: false,
             rescue: rescue.map(|rate| Bucket { rate, level: rate, at: now }),
+            wanted: 0,
+            answered: None,
             freed: false,
             served_most: 0,
         }
@@ -131,7 +138,9 @@ impl Feed {
 
     /// A link is gone; its slot is free.
     pub(super) fn gone(&mut self, conn: Conn) -> Option<NodeId> {
-        self.children.remove(&conn).map(|child| child.node)
+        let child = self.children.remove(&conn)?;
+        self.wanted -= child.wants.len();
+        Some(child.node)
     }
 
     /// Children that have slots.
@@ -242,7 +251,7 @@ impl Feed {
         // A dead child's slot is given away only when it was not heard of itself.
         let silent = |conn: &Conn| {
             let link = links.get(*conn);
-            link.is_none_or(|l| cx.now.mono.since(l.heard) > limits::MESH_BEAT_EVERY * 2)
+            link.is_none_or(|l| cx.now.mono.since(l.heard) > limits::MESH_IDLE_BEAT_EVERY * 3 / 2)
         };
         let dead = self.children.iter().find(|(_, other)| Some(other.node) == instead);
         let Some(dead) = dead.map(|(conn, _)| *conn).filter(silent) else { return false };
@@ -272,38 +281,6 @@ impl Feed {
             }
         }
         child.rest(now);
-    }
-
-    /// A child asks for bytes that it misses.
-    pub(super) fn want(
-        &mut self,
-        cx: &mut Cx,
-        links: &mut Links,
-        (conn, want): (Conn, wire::Want),
-        store: &Store,
-    ) {
-        let behind = self.is_behind(store);
-        let Some(child) = self.children.get_mut(&conn) else { return };
-        child.used = cx.now.mono;
-        let stripe = usize::from(want.stripe);
-        let from = u64::from(want.range.start);
-        let there = store.sendable(want.seq, stripe).filter(|(filled, _)| *filled > from);
-        let bytes = there.map_or(0, |(filled, _)| filled.min(want.range.end.into()) - from);
-        let paid = self.rescue.as_mut().is_none_or(|bucket| bucket.take(cx.now.mono, bytes));
-        if bytes == 0 || !paid || behind || child.wants.len() >= limits::MESH_WANTS_MAX {
-            let gone = wire::Gone { seq: want.seq, stripe: want.stripe };
-            return links.say(cx, conn, &Message::Gone(gone));
-        }
-        child.wants.push_back(want);
-    }
-
-    /// Whether a child is so far behind the newest block that this node has no bytes to spare for
-    /// others: they had better ask somewhere else.
-    fn is_behind(&self, store: &Store) -> bool {
-        let Some(newest) = store.newest() else { return false };
-        let served = self.children.values().filter(|child| child.served);
-        let mut oldest = served.flat_map(|c| c.cursors.iter().flatten().map(|at| at.seq));
-        oldest.any(|seq| seq.saturating_add(limits::MESH_BEHIND_MAX) < newest)
     }
 
     /// Gives waiting children their slots, when the block of the plan is here.
@@ -339,9 +316,10 @@ impl Feed {
                 self.pump_one(cx, links, store, conn);
             }
             if !self.freed {
-                return;
+                break;
             }
         }
+        self.pump_wants(cx, links, store);
     }
 
     /// The same when one stripe grew.
@@ -365,6 +343,7 @@ impl Feed {
     pub(super) fn pump(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
         self.pump_one(cx, links, store, conn);
         self.pass_on(cx, links, store);
+        self.pump_wants(cx, links, store);
     }
 
     /// A child that was through with its last block has left its slot: to whoever waits.
@@ -377,10 +356,7 @@ impl Feed {
     fn pump_one(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
         let Some(child) = self.children.get_mut(&conn) else { return };
         while links.has_room(conn) && cx.is_open(conn) {
-            // What was asked for waits behind what everybody is promised: else one that is late
-            // makes others late.
-            let payload = child.next_piece(store).or_else(|| child.next_want(store));
-            let Some(payload) = payload else { break };
+            let Some(payload) = child.next_piece(store) else { break };
             child.used = cx.now.mono;
             links.send(cx, conn, payload);
         }
@@ -399,6 +375,8 @@ impl Feed {
 
     /// Looks the books through.
     pub(super) fn check_invariants(&self, cx: &Cx) {
+        let wanted: usize = self.children.values().map(|child| child.wants.len()).sum();
+        assert_eq!(wanted, self.wanted, "requests are counted");
         assert!(self.served() <= self.slots && self.served_most <= self.slots, "slots are a limit");
         for (conn, child) in &self.children {
             assert!(cx.is_open(*conn), "a child has a link");
@@ -414,23 +392,6 @@ impl Child {
         if self.served && self.stripes().is_empty() {
             (self.served, self.used) = (false, now);
         }
-    }
-
-    fn next_want(&mut self, store: &Store) -> Option<Payload> {
-        while let Some(want) = self.wants.front_mut() {
-            let (seq, stripe) = (want.seq, usize::from(want.stripe));
-            let from = u64::from(want.range.start);
-            let filled = store.sendable(seq, stripe).map_or(0, |(filled, _)| filled);
-            let to = filled.min(want.range.end.into()).min(from + limits::MESH_PIECE_BYTES_MAX);
-            if to > from
-                && let Some((head, span)) = store.piece(seq, stripe, from..to)
-            {
-                want.range.start = head.range.end;
-                return Some(payload(head, span));
-            }
-            self.wants.pop_front();
-        }
-        None
     }
 
     /// The next piece of the stripe that is furthest behind.

@@ -12,7 +12,7 @@ use crate::base::time::Mono;
 use crate::mesh::complaints::Complaints;
 use crate::mesh::event::{BlockRow, Event, LinkRow, Stats};
 use crate::mesh::feed::Feed;
-use crate::mesh::link::{Link, Links};
+use crate::mesh::link::{Link, Links, Pulse, Use};
 use crate::mesh::store::Store;
 use crate::mesh::wire::{
     Beat, Denial, Gone, Hello, Message, NodeId, Path, Refuse, Refused, Stripes,
@@ -331,6 +331,13 @@ impl Hub {
     /// Something changed that may let many go on.
     pub(super) fn pump_all(&mut self, cx: &mut Cx) {
         self.feed.pump_all(cx, &mut self.links, &self.store);
+    }
+
+    /// The timer of a link; `fed` when stripes come over it.
+    pub(super) fn timer(&mut self, cx: &mut Cx, conn: Conn, fed: bool) -> Pulse {
+        let stripes = self.feed.stripes_of(conn);
+        let used = Use { fed, feeds: !stripes.is_empty(), news: self.late.meets(stripes) };
+        self.links.timer(cx, conn, used)
     }
 
     /// A sign of life when nothing else is to be told: the ways are those of the last beat.

@@ -51,11 +51,24 @@ pub(super) struct Filled {
     pub(super) done: bool,
 }
 
+/// What a link is for at the moment of its timer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Use {
+    /// The other end sends stripes to this one, and is missed soon.
+    pub(super) fed: bool,
+    /// This end sends stripes to the other one.
+    pub(super) feeds: bool,
+    /// There is something to tell even if other things were sent just now.
+    pub(super) news: bool,
+}
+
 /// What a link's timer found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Pulse {
     /// A beat is due.
     Beat,
+    /// The other end has heard of us lately.
+    Quiet,
     /// The other end is silent, takes nothing, or never said who it is.
     Lost,
     /// No such link.
@@ -94,6 +107,8 @@ pub(super) struct Link {
     /// When something came, and when something last was taken.
     pub(super) heard: Mono,
     drained: Mono,
+    /// When something was last queued.
+    spoke: Mono,
     inbox: Vec<u8>,
     body: Body,
     queued: u64,
@@ -182,6 +197,7 @@ impl Links {
             received: 0,
             heard: now,
             drained: now,
+            spoke: now,
             inbox: Vec::new(),
             body: Body::Frame,
             queued: 0,
@@ -262,9 +278,21 @@ impl Links {
             self.waiting += usize::from(!link.dialled);
             self.goodput.backlog(cx.now.mono, self.waiting);
         }
+        link.spoke = cx.now.mono;
         link.queued += payload.len();
         link.payloads.push_back(payload.len());
         cx.send(conn, payload);
+    }
+
+    /// Bytes that the kernel has not taken yet.
+    pub(super) fn queued(&self, conn: Conn) -> u64 {
+        self.all.get(conn.0).map_or(0, |link| link.queued)
+    }
+
+    /// Whether the other end has taken nothing for a while of what is queued for it.
+    pub(super) fn is_stuck(&self, now: Mono, conn: Conn) -> bool {
+        let stuck = |l: &Link| l.queued > 0 && now.since(l.drained) > limits::MESH_BEAT_EVERY;
+        self.all.get(conn.0).is_some_and(stuck)
     }
 
     /// Whether more of a stripe may be put on a link.
@@ -336,7 +364,8 @@ impl Links {
                 link.inbox.clear();
                 let news = link.message(cx, conn, parsed.message);
                 if matches!(news, News::Hello(_)) {
-                    cx.arm(conn, Why::MeshBeat, self.next_beat(cx.now.mono));
+                    let next = self.until_next(cx.now.mono, limits::MESH_BEAT_EVERY);
+                    cx.arm(conn, Why::MeshBeat, next);
                 }
                 Some(news)
             }
@@ -369,25 +398,33 @@ impl Links {
     }
 
     /// [`Why::MeshHello`] or [`Why::MeshBeat`] of a link.
-    pub(super) fn timer(&mut self, cx: &mut Cx, conn: Conn) -> Pulse {
+    pub(super) fn timer(&mut self, cx: &mut Cx, conn: Conn, used: Use) -> Pulse {
         let Some(link) = self.all.get(conn.0).filter(|_| cx.is_open(conn)) else {
             return Pulse::Unknown;
         };
         let now = cx.now.mono;
-        let silent = now.since(link.heard) > limits::MESH_SILENCE_MAX;
+        let patience =
+            if used.fed { limits::MESH_SILENCE_MAX } else { limits::MESH_IDLE_SILENCE_MAX };
+        let silent = now.since(link.heard) > patience;
         let stalled = link.queued > 0 && now.since(link.drained) > limits::MESH_STALL_MAX;
         let flooded = link.payloads.len() >= limits::MESH_PAYLOADS_MAX;
         if link.node.is_none() || silent || stalled || flooded {
             return Pulse::Lost;
         }
-        cx.arm(conn, Why::MeshBeat, self.next_beat(now));
-        Pulse::Beat
+        let every = |quick: bool| {
+            if quick { limits::MESH_BEAT_EVERY } else { limits::MESH_IDLE_BEAT_EVERY }
+        };
+        // Less than the whole time: timers are late by a little, and not always by as much.
+        let due = used.news || now.since(link.spoke) >= every(used.feeds) * 7 / 8;
+        let next = self.until_next(now, every(used.fed || used.feeds));
+        cx.arm(conn, Why::MeshBeat, next);
+        if due { Pulse::Beat } else { Pulse::Quiet }
     }
 
-    /// How long until a link shows its next sign of life. The few links of an ordinary member show
-    /// it at the same moments, for which it wakes once; the many of a root are spread over time.
-    fn next_beat(&self, now: Mono) -> Duration {
-        let every = limits::MESH_BEAT_EVERY;
+    /// How long until the next multiple of a time. What the few links of an ordinary member do, and
+    /// what it does itself, falls on the same moments, for which it wakes once; the many links of a
+    /// root are spread over time.
+    pub(super) fn until_next(&self, now: Mono, every: Duration) -> Duration {
         if self.accepted > limits::MESH_GUESTS_MAX {
             return every;
         }

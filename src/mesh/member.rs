@@ -230,7 +230,8 @@ impl Member {
                 }
             }
             Why::MeshTick if self.control != Control::Left => {
-                self.tick = Some(cx.wake(Why::MeshTick, 0, limits::MESH_TICK_EVERY));
+                let next = self.hub.links.until_next(cx.now.mono, limits::MESH_TICK_EVERY);
+                self.tick = Some(cx.wake(Why::MeshTick, 0, next));
                 self.look(cx);
             }
             _ => {}
@@ -468,11 +469,23 @@ impl Member {
     }
 
     pub(super) fn timeout(&mut self, cx: &mut Cx, conn: Conn) {
-        match self.hub.links.timer(cx, conn) {
+        let node = self.by_conn.get(&conn).copied();
+        let fed = node.is_some_and(|node| !self.stripes_from(node).is_empty());
+        match self.hub.timer(cx, conn, fed) {
             Pulse::Beat => self.hub.pulse(cx, conn),
+            Pulse::Quiet => {}
             Pulse::Lost => {
                 self.hub.drop_link(cx, conn, End::Reset);
                 self.lost(cx, conn, SILENT);
+                // One process has both links; on the other it is missed later.
+                let root = self.root.map(|(root, _)| root);
+                if let Control::Joined(control) = self.control
+                    && fed
+                    && node == root
+                {
+                    self.hub.drop_link(cx, control, End::Reset);
+                    self.lost(cx, control, SILENT);
+                }
                 self.note_gaps(cx.now.mono);
                 self.hub.pump_all(cx);
             }

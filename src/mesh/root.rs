@@ -113,8 +113,9 @@ impl Root {
     }
 
     pub(super) fn timeout(&mut self, cx: &mut Cx, conn: Conn) {
-        match self.hub.links.timer(cx, conn) {
+        match self.hub.timer(cx, conn, false) {
             Pulse::Beat => self.hub.pulse(cx, conn),
+            Pulse::Quiet => {}
             Pulse::Lost => {
                 self.hub.drop_link(cx, conn, End::Reset);
                 self.realm.lost(cx, &mut self.hub, conn);

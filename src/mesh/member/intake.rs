@@ -334,6 +334,9 @@ impl Member {
             }
             if intake.parent.is_none() {
                 orphans.add(s);
+            } else if intake.before == Some(node) {
+                // Its slot was given away before it was through with what it still had to send.
+                self.fetch_between(cx, node, s);
             }
         }
         // The link showed what a root gave that is gone; the next one shows what is good now.

@@ -226,7 +226,10 @@ impl Member {
         let again: Vec<(u64, usize)> = idle.map(|(what, _)| *what).collect();
         self.judge_parents(cx, &missing);
         self.set_late(cx, late);
-        missing.retain(|(_, s)| !self.is_excused(cx.now.mono, *s));
+        // A parent is excused for what it is to send; a block before that is another one's.
+        missing.retain(|(seq, s)| {
+            *seq < self.intakes[*s].first || !self.is_excused(cx.now.mono, *s)
+        });
         missing.extend(self.unknown_blocks(cx.now.mono));
         for (seq, s) in again.into_iter().filter(|what| !missing.contains(what)) {
             let part = self.hub.store.get(seq).and_then(|held| held.parts.get(s));
@@ -509,12 +512,14 @@ impl Member {
     }
 
     /// Whether a member may show this block first: only when it will not miss the next one right
-    /// after, because that is whole as well or has still some time.
+    /// after, because that is whole as well, or will be pushed and has still some time. One that has
+    /// to be asked for comes when others have bytes to spare, and that may be late.
     fn may_begin(&self, cx: &Cx, seq: u64) -> bool {
         let Some(reference) = self.reference else { return true };
         let air = reference.air_of(seq + 1);
         let whole = self.hub.store.get(seq + 1).is_some_and(Held::is_whole);
-        cx.now.wall < air && (whole || cx.now.wall + limits::MESH_BEGIN_MIN <= air)
+        let comes = seq + 1 >= self.pushed && cx.now.wall + limits::MESH_BEGIN_MIN <= air;
+        cx.now.wall < air && (whole || comes)
     }
 
     /// Whether a block that is not whole is of no more use.

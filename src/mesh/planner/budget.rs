@@ -74,14 +74,14 @@ impl Planner {
     }
 
     /// Units that a member could carry if it were able: what its slots take, and what it was seen
-    /// to send. Below one and a half times the channel it is a leaf.
+    /// to send. Below the channel itself it is a leaf.
     pub(super) fn strength(&self, x: Key) -> usize {
         let node = self.at(x);
         let by_slots = self.all.len() * node.slots;
         let rate = self.settings.rate;
         match node.health.goodput {
             _ if !node.reachable => 0,
-            Some(goodput) if rate > 0 && goodput / 3 < rate / 2 => 0,
+            Some(goodput) if rate > 0 && goodput < rate => 0,
             Some(goodput) if rate > 0 => {
                 let units = goodput.saturating_mul(self.all.len() as u64) / rate;
                 by_slots.min(usize::try_from(units).unwrap_or(usize::MAX))

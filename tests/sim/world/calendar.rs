@@ -6,9 +6,6 @@ use std::collections::VecDeque;
 
 use vidstreamd::base::port::{Conn, Gone};
 
-/// Nanoseconds of a window; the shortest delay of a link.
-pub const WINDOW: u64 = 5_000_000;
-
 /// The end of a connection: a host, which of its processes, and its name there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Far {
@@ -87,8 +84,10 @@ pub struct Bucket {
 }
 
 /// All that is on its way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Calendar {
+    /// Nanoseconds of a window; no link is shorter.
+    pub window: u64,
     /// The window of the first bucket.
     first: u64,
     buckets: VecDeque<Bucket>,
@@ -97,8 +96,12 @@ pub struct Calendar {
 }
 
 impl Calendar {
+    pub fn new(window: u64) -> Self {
+        Self { window, first: 0, buckets: VecDeque::new(), spare: Vec::new(), serial: 0 }
+    }
+
     fn bucket(&mut self, at: u64) -> &mut Bucket {
-        let index = usize::try_from((at / WINDOW).saturating_sub(self.first)).expect("a window");
+        let index = usize::try_from((at / self.window).saturating_sub(self.first)).expect("a window");
         while self.buckets.len() <= index {
             let bucket = self.spare.pop().unwrap_or_default();
             self.buckets.push_back(bucket);
@@ -122,12 +125,12 @@ impl Calendar {
     pub fn next(&self) -> Option<u64> {
         let full = |bucket: &Bucket| !bucket.letters.is_empty() || !bucket.wakes.is_empty();
         let index = self.buckets.iter().position(full)?;
-        Some((self.first + index as u64) * WINDOW)
+        Some((self.first + index as u64) * self.window)
     }
 
     /// What happens in the window of this moment, host by host; what lay before is gone.
     pub fn open(&mut self, at: u64) -> Bucket {
-        while self.first < at / WINDOW {
+        while self.first < at / self.window {
             self.first += 1;
             self.spare.extend(self.buckets.pop_front());
         }

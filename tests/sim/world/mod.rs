@@ -28,7 +28,7 @@ use vidstreamd::base::rng::Rng;
 use vidstreamd::mesh::wire::NodeId;
 use vidstreamd::mesh::{Airing, MemberSettings, Mesh, RootSettings, Stats};
 
-use calendar::{Bucket, Far, News, WINDOW};
+use calendar::{Bucket, Far, News};
 use host::{Host, PORT, address, clocks};
 use line::Line;
 use measure::Survey;
@@ -95,7 +95,8 @@ impl World {
         net.check_every = settings.check_every;
         net.remember = settings.remember;
         let next_seq = 100;
-        let air_at = SECOND.div_ceil(WINDOW) * WINDOW + settings.lasts;
+        assert!(SECOND.is_multiple_of(settings.delay.0), "seconds begin with a window");
+        let air_at = SECOND + settings.lasts;
         net.first = (air_at, next_seq);
         let mut world = Self {
             rng: Rng::new(settings.seed),
@@ -327,7 +328,8 @@ impl World {
                 self.air(self.next_seq - 1);
             }
             let bucket = self.net.calendar.open(next);
-            self.now = next / WINDOW * WINDOW + WINDOW;
+            let window = self.net.calendar.window;
+            self.now = next / window * window + window;
             self.turn(bucket);
         }
     }

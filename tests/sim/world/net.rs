@@ -11,7 +11,7 @@ pub const MS: u64 = 1_000_000;
 /// Nanoseconds of a second.
 pub const SECOND: u64 = 1_000 * MS;
 /// What went wrong that is written out; the rest is counted.
-const FAULTS_SHOWN: usize = 12;
+const FAULTS_SHOWN: usize = 60;
 
 /// What is at an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +97,7 @@ pub struct Net {
 impl Net {
     pub fn new(seed: u64, delay: (u64, u64), jitter: u64) -> Self {
         Self {
-            calendar: Calendar::default(),
+            calendar: Calendar::new(delay.0),
             status: Vec::new(),
             seed,
             delay,

@@ -2,7 +2,6 @@
 
 use vidstreamd::base::rng::Rng;
 
-use super::calendar::WINDOW;
 use super::measure::{millis, quantile};
 use super::net::{MS, SECOND};
 use super::{Settings, World};
@@ -145,9 +144,11 @@ impl Scenario {
         let mut world = World::new(self.world.clone());
         world.net.clock = self.clock;
         let mut rng = Rng::new(self.world.seed ^ 0x5eed);
-        for _ in 0..self.nodes {
+        let began = world.now;
+        for count in 1..=self.nodes as u64 {
             world.join(self.draw_slots(&mut rng));
-            self.pass(&mut world, &mut rng, self.join_every, &mut 0);
+            let since = world.now - began;
+            self.pass(&mut world, &mut rng, count * self.join_every - since, &mut 0);
         }
         self.pass(&mut world, &mut rng, self.warm, &mut 0);
         world.begin_measuring();
@@ -167,7 +168,8 @@ impl Scenario {
 
     /// Lets time go by, with the deaths of that time.
     fn pass(&self, world: &mut World, rng: &mut Rng, time: u64, deaths: &mut u64) {
-        let until = world.now + time / WINDOW * WINDOW;
+        let window = self.world.delay.0;
+        let until = world.now + time / window * window;
         while world.now < until {
             let second = (world.now / SECOND + 1) * SECOND;
             let death = self.next_death(world, rng);
@@ -191,7 +193,8 @@ impl Scenario {
         let mean = life as f64 / world.alive().len().max(1) as f64;
         let drawn = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         let wait = -mean * (1.0 - drawn).ln();
-        Some((world.now + wait as u64) / WINDOW * WINDOW + WINDOW)
+        let window = self.world.delay.0;
+        Some((world.now + wait as u64) / window * window + window)
     }
 
     fn strike(world: &mut World, rng: &mut Rng, fault: Fault, deaths: &mut u64) {
