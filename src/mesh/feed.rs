@@ -42,6 +42,8 @@ struct Child {
     served: bool,
     cursors: [Option<Cursor>; limits::MESH_STRIPES_MAX],
     wants: VecDeque<wants::Asked>,
+    /// Whether the last thing queued for it was of its stripes.
+    pushed: bool,
     /// When it last had a subscription or asked for something.
     used: Mono,
 }
@@ -132,7 +134,14 @@ impl Feed {
             return;
         }
         let cursors = [None; limits::MESH_STRIPES_MAX];
-        let child = Child { node, served: false, cursors, wants: VecDeque::new(), used: now };
+        let child = Child {
+            node,
+            served: false,
+            cursors,
+            wants: VecDeque::new(),
+            pushed: false,
+            used: now,
+        };
         self.children.insert(conn, child);
     }
 
@@ -357,7 +366,7 @@ impl Feed {
         let Some(child) = self.children.get_mut(&conn) else { return };
         while links.has_room(conn) && cx.is_open(conn) {
             let Some(payload) = child.next_piece(store) else { break };
-            child.used = cx.now.mono;
+            (child.used, child.pushed) = (cx.now.mono, true);
             links.send(cx, conn, payload);
         }
         let served = child.served;

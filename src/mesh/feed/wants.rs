@@ -59,12 +59,12 @@ impl Feed {
     /// be slow itself.
     fn is_busy(&self, now: Mono, links: &Links) -> bool {
         let (mut served, mut waiting) = (0, 0);
-        for (conn, _) in self.children.iter().filter(|(_, child)| child.served) {
+        for (conn, child) in self.children.iter().filter(|(_, child)| child.served) {
             if links.is_stuck(now, *conn) {
                 continue;
             }
             served += 1;
-            waiting += usize::from(links.queued(*conn) > 0);
+            waiting += usize::from(child.pushed && links.queued(*conn) > 0);
         }
         waiting > 0 && waiting >= served.min(2)
     }
@@ -78,9 +78,8 @@ impl Feed {
         let asking: Vec<Conn> = asking.map(|(conn, _)| *conn).collect();
         let next = asking.partition_point(|conn| self.answered.is_some_and(|last| *conn <= last));
         let (before, after) = asking.split_at(next);
-        let under_way = |conn: &&Conn| {
-            links.queued(**conn) > 0 && !links.is_stuck(cx.now.mono, **conn)
-        };
+        let under_way =
+            |conn: &&Conn| links.queued(**conn) > 0 && !links.is_stuck(cx.now.mono, **conn);
         let mut under_way = asking.iter().filter(under_way).count();
         for conn in after.iter().chain(before).copied() {
             if under_way >= limits::MESH_WANTS_AT_ONCE_MAX {
@@ -101,7 +100,7 @@ impl Feed {
             && let Some(asked) = child.wants.front_mut()
         {
             if let Some(piece) = asked.next_piece(now, store) {
-                child.used = now;
+                (child.used, child.pushed) = (now, false);
                 links.send(cx, conn, piece);
                 return true;
             }

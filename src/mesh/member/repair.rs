@@ -227,9 +227,8 @@ impl Member {
         self.judge_parents(cx, &missing);
         self.set_late(cx, late);
         // A parent is excused for what it is to send; a block before that is another one's.
-        missing.retain(|(seq, s)| {
-            *seq < self.intakes[*s].first || !self.is_excused(cx.now.mono, *s)
-        });
+        missing
+            .retain(|(seq, s)| *seq < self.intakes[*s].first || !self.is_excused(cx.now.mono, *s));
         missing.extend(self.unknown_blocks(cx.now.mono));
         for (seq, s) in again.into_iter().filter(|what| !missing.contains(what)) {
             let part = self.hub.store.get(seq).and_then(|held| held.parts.get(s));
@@ -239,6 +238,7 @@ impl Member {
         }
         for (seq, s) in missing {
             self.count_late(seq);
+            self.be_patient(seq, s);
             self.pull(cx, seq, s);
         }
         for (seq, s) in self.before_push() {
@@ -268,6 +268,17 @@ impl Member {
         let Some(rest) = part.map(|part| now.since(part.moved)) else { return };
         let intake = &mut self.intakes[s];
         intake.lull = rest.max(intake.lull * 7 / 8).min(limits::MESH_LULL_MAX);
+    }
+
+    /// A stripe is asked for elsewhere though its parent lives and says nothing: it may only be
+    /// slower than it was, which would never show as what it has to send is fetched each time.
+    fn be_patient(&mut self, seq: u64, s: usize) {
+        let intake = &mut self.intakes[s];
+        let first = !self.pulls.contains_key(&(seq, s));
+        if first && intake.parent.is_some() && seq >= intake.first {
+            let more = intake.lull + limits::MESH_LATE_AFTER / 2;
+            intake.lull = more.min(limits::MESH_LULL_MAX);
+        }
     }
 
     /// Whether the parent of a stripe says that it is late too, and may have some more time.

@@ -101,7 +101,8 @@ impl Calendar {
     }
 
     fn bucket(&mut self, at: u64) -> &mut Bucket {
-        let index = usize::try_from((at / self.window).saturating_sub(self.first)).expect("a window");
+        let index =
+            usize::try_from((at / self.window).saturating_sub(self.first)).expect("a window");
         while self.buckets.len() <= index {
             let bucket = self.spare.pop().unwrap_or_default();
             self.buckets.push_back(bucket);

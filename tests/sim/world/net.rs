@@ -11,7 +11,7 @@ pub const MS: u64 = 1_000_000;
 /// Nanoseconds of a second.
 pub const SECOND: u64 = 1_000 * MS;
 /// What went wrong that is written out; the rest is counted.
-const FAULTS_SHOWN: usize = 60;
+const FAULTS_SHOWN: usize = 12;
 
 /// What is at an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -68,7 +68,8 @@ impl Host {
                 }
                 if self.log.next.is_some() && block.at > block.starts_at {
                     net.tally.missed += 1;
-                    let memory = self.log.events.iter().fold(String::new(), |all, e| all + "\n  " + e);
+                    let memory =
+                        self.log.events.iter().fold(String::new(), |all, e| all + "\n  " + e);
                     net.fault(now, self.id, &format!("has block {} too late{memory}", block.seq));
                 }
                 net.status[self.id as usize].begun = true;
