@@ -51,7 +51,7 @@ fn measured(bytes: &[u8]) -> (Result<Block, Error>, usize) {
 
 fn clock(block: &Block, seq: u64) -> Clock {
     let starts_ns = i64::try_from(seq * block.lasts_ns).unwrap();
-    Clock { seq, starts_ns, lasts_ns: block.lasts_ns, first: false, last: false }
+    Clock { seq, starts_ns, lasts_ns: block.lasts_ns, first: false, last: false, stands_in: false }
 }
 
 /// One output of a block, as a file.

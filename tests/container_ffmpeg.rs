@@ -89,7 +89,7 @@ fn endless(output: Output, airings: &[&[Vec<u8>]]) -> Vec<u8> {
             let block = container::read(data).unwrap();
             let (first, last) = (number == 0, number + 1 == airing.len());
             let lasts_ns = block.lasts_ns;
-            let clock = Clock { seq, starts_ns, lasts_ns, first, last };
+            let clock = Clock { seq, starts_ns, lasts_ns, first, last, stands_in: false };
             append(&mut bytes, output, (data, &block), &clock);
             starts_ns = starts_ns.checked_add_unsigned(lasts_ns).unwrap();
             seq += 1;

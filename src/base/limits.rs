@@ -111,6 +111,8 @@ pub const ACCEPT_BUDGET: usize = 256;
 pub const QUEUE_PAYLOADS_MAX: usize = 64;
 /// Parts of one gathered write.
 pub const WRITE_PARTS_MAX: usize = 16;
+/// Parts of one gathered write to a stream: outputs for players consist of some hundreds.
+pub const STREAM_PARTS_MAX: usize = 64;
 /// How long a listener rests when descriptors have run out.
 pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// A lasting want of descriptors is said again after this.
@@ -179,14 +181,24 @@ pub const HTTP_LINGER_BYTES_MAX: u64 = 1 << 20;
 pub const GUIDE_AHEAD: Duration = Duration::from_secs(48 * 3600);
 /// Programmes in the guide, of all channels together; they share them evenly.
 pub const GUIDE_PROGRAMMES_MAX: usize = 10_000;
-/// Blocks that an endless answer's reader may have waiting before it misses some.
-pub const HTTP_LAG_BLOCKS_MAX: usize = 3;
+/// Blocks that a configuration may let an endless answer's reader have waiting: each takes a place
+/// in the queue of its connection.
+pub const HTTP_LAG_BLOCKS_MAX: usize = 32;
 /// Time that an endless answer waits for the next block.
 pub const HTTP_STREAM_IDLE_MAX: Duration = Duration::from_secs(150);
 /// Bytes of what stands before the names of segments in playlists.
 pub const SEGMENT_BASE_BYTES_MAX: usize = 256;
 /// Segments in an HLS playlist: what players need at the least, twice.
 pub const HLS_SEGMENTS: u64 = 6;
+/// And where blocks are shorter than a second.
+pub const HLS_SHORT_SEGMENTS: u64 = 12;
+/// Blocks ahead of the newest that the reader of a playlist may wait for.
+pub const HLS_AHEAD_MAX: u64 = 2;
+/// Blocks of which it was said that players cannot have them; of more nothing is said.
+pub const EDGE_REFUSED_TOLD_MAX: usize = 1_024;
+
+/// Between two movies of which is looked at what players can have: the loop has its turns.
+pub const EDGE_PROBE_GAP: Duration = Duration::from_millis(2);
 
 /// Bytes in a control command.
 pub const CONTROL_LINE_BYTES_MAX: usize = 1_024;
@@ -586,6 +598,8 @@ pub const FILES_LINGER: Duration = Duration::from_millis(1_200);
 /// Between two acks that only widen the window of a player.
 pub const FILES_WIDEN_EVERY: Duration = Duration::from_millis(100);
 
+const _: () = assert!(2 * HTTP_LAG_BLOCKS_MAX <= QUEUE_PAYLOADS_MAX, "what waits has its place");
+const _: () = assert!(HLS_SHORT_SEGMENTS < WINDOW_BLOCKS_MAX as u64, "they are in the window");
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
 const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");

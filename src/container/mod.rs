@@ -33,6 +33,7 @@ pub mod mkv;
 pub mod mp4;
 mod output;
 mod pieces;
+mod profile;
 pub mod ts;
 mod types;
 
@@ -42,6 +43,7 @@ use crate::media::sniff::{self, Container};
 pub use clock::Clock;
 pub use output::{Output, WhyNot};
 pub use pieces::{Piece, Pieces, Slice};
+pub use profile::Profile;
 pub use types::{Block, Codec, Frame, Part, Shape, Signature, Track};
 
 /// What is wrong with a block, and at which byte of it.
