@@ -79,8 +79,7 @@ pub const SHOWN_BYTES_MAX: usize = 256;
 pub const LOG_LINE_BYTES_MAX: usize = 2_048;
 /// Log lines that wait while syslog or the standard error output takes none; more are counted.
 pub const LOG_WAITING_MAX: usize = 256;
-/// Between two tries to bring out log lines that wait: at least, then twice as long each time, at
-/// most. A syslog that has gone is tried again after the most.
+/// Between two tries to bring out log lines that wait: at least, then doubled, at most.
 pub const LOG_RETRY_MIN: Duration = Duration::from_millis(10);
 /// See [`LOG_RETRY_MIN`].
 pub const LOG_RETRY_MAX: Duration = Duration::from_secs(1);
@@ -102,8 +101,7 @@ pub const READ_BUDGET_BYTES: usize = 256 << 10;
 pub const WRITE_BUDGET_BYTES: usize = 1 << 20;
 /// Bytes of blocks that are hashed in one turn of the loop: a millisecond or two.
 pub const HASH_BUDGET_BYTES: u64 = 1 << 20;
-/// Bytes that the kernel holds unsent for one stream (`TCP_NOTSENT_LOWAT`): what keeps "written"
-/// close to "taken".
+/// Bytes that the kernel holds unsent for one stream: "written" stays close to "taken".
 pub const NOTSENT_BYTES_MAX: u32 = 128 << 10;
 /// Sockets accepted from one listener in one turn.
 pub const ACCEPT_BUDGET: usize = 256;
@@ -181,8 +179,7 @@ pub const HTTP_LINGER_BYTES_MAX: u64 = 1 << 20;
 pub const GUIDE_AHEAD: Duration = Duration::from_secs(48 * 3600);
 /// Programmes in the guide, of all channels together; they share them evenly.
 pub const GUIDE_PROGRAMMES_MAX: usize = 10_000;
-/// Blocks that a configuration may let an endless answer's reader have waiting: each takes a place
-/// in the queue of its connection.
+/// Blocks that a configuration may let the reader of an endless answer have waiting.
 pub const HTTP_LAG_BLOCKS_MAX: usize = 32;
 /// Time that an endless answer waits for the next block.
 pub const HTTP_STREAM_IDLE_MAX: Duration = Duration::from_secs(150);
@@ -194,11 +191,10 @@ pub const HLS_SEGMENTS: u64 = 6;
 pub const HLS_SHORT_SEGMENTS: u64 = 12;
 /// Blocks ahead of the newest that the reader of a playlist may wait for.
 pub const HLS_AHEAD_MAX: u64 = 2;
+/// Between two movies that are looked at for what players can have of them.
+pub const EDGE_PROBE_GAP: Duration = Duration::from_millis(2);
 /// Blocks of which it was said that players cannot have them; of more nothing is said.
 pub const EDGE_REFUSED_TOLD_MAX: usize = 1_024;
-
-/// Between two movies of which is looked at what players can have: the loop has its turns.
-pub const EDGE_PROBE_GAP: Duration = Duration::from_millis(2);
 
 /// Bytes in a control command.
 pub const CONTROL_LINE_BYTES_MAX: usize = 1_024;
@@ -237,8 +233,7 @@ pub const MESH_REASON_BYTES_MAX: usize = 255;
 pub const MESH_YOUNG_MAX: Duration = Duration::from_secs(10);
 /// Between two rounds that even out what the members send.
 pub const MESH_BALANCE_EVERY: Duration = Duration::from_secs(30);
-/// How long a root that came back waits for the parents that its members name: they ask again with
-/// waits that double, so that some come 4 s after it.
+/// How long a root that came back waits for the parents that its members name: some come late.
 pub const MESH_SETTLE_MAX: Duration = Duration::from_secs(6);
 /// Children that say within this that they lost one parent are believed.
 pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
@@ -345,8 +340,7 @@ pub const MESH_LEAD_MIN: Duration = Duration::from_millis(500);
 pub const MESH_LEAD_MAX: Duration = Duration::from_secs(60);
 /// Bytes a second that a root may be told to spend outside its slots: 10 Gbit/s.
 pub const MESH_RESCUE_RATE_MAX: u64 = 1_250_000_000;
-/// Links from one address that have not been taken in; those that have are not counted, so that a
-/// crowd behind one address is let in, this many at a time.
+/// Links from one address that have not been taken in: a crowd is let in so many at a time.
 pub const MESH_UNPROVEN_MAX: usize = 64;
 /// How long a link that others made may show nothing that lets it in.
 pub const MESH_UNPROVEN_PATIENCE: Duration = Duration::from_secs(10);
@@ -457,8 +451,7 @@ pub const EVENTS_REFRESH_EVERY: Duration = Duration::from_secs(10);
 pub const BLOCK_TRACKS_MAX: usize = 8;
 /// Between two frames of one block.
 pub const BLOCK_SPAN_MAX: Duration = Duration::from_secs(120);
-/// Bytes of a block that come to each of its frames, on average, beyond
-/// [`FRAMES_ANYWAY_MAX`]: what is known of a frame takes 40 bytes, and lists double as they grow.
+/// Bytes of a block to each frame beyond [`FRAMES_ANYWAY_MAX`]: one takes 40, and lists double.
 pub const FRAME_BYTES_AVERAGE_MIN: usize = 48;
 /// Bytes of a block that come to each piece of a frame.
 pub const PART_BYTES_AVERAGE_MIN: usize = 32;

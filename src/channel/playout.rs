@@ -477,7 +477,7 @@ impl Playout {
 #[must_use]
 pub fn filler_block(filler: &Movie, seq: u64) -> u32 {
     let blocks = u64::from(filler.blocks().max(1));
-    u32::try_from(seq % blocks).expect("less than the filler's blocks, which are 32 bits")
+    u32::try_from(seq % blocks).unwrap_or(0)
 }
 
 fn path(position: &Position) -> Rc<str> {

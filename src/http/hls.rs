@@ -1,4 +1,4 @@
-//! Playlists of HLS (RFC 8216): of a list of blocks that is told, bytes that depend on nothing else.
+//! Playlists of HLS (RFC 8216): of a list of blocks, bytes that depend on nothing else.
 //! Where that list follows from a schedule two servers with the same movies, and one that has just
 //! started, give the same bytes. The node asks; what the segments hold is made elsewhere.
 //!
@@ -7,8 +7,8 @@
 //! * An init segment is called by the parameters that it holds, which are all that it holds.
 //! * Where parameters change there is a discontinuity; a movie that begins anew is none, and
 //!   neither is another with the same parameters, since clocks go on.
-//! * Blocks shorter than a second are listed as parts too (RFC 8216bis), and who says which block it
-//!   waits for is answered when that is on.
+//! * Blocks shorter than a second are listed as parts too (RFC 8216bis), and who says which block
+//!   it waits for is answered when that is on.
 
 use core::fmt::{self, Write as _};
 use core::time::Duration;

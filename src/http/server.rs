@@ -13,8 +13,8 @@
 //!
 //! Block after block is given to streaming with [`Server::push`], as long as few wait there. Who
 //! has not taken `lag_max` of them when the next comes misses blocks until those are taken, then
-//! gets the newest ([`Server::poll_caught_up`]), and is closed when that happens again. A block begins and ends cleanly, so what is sent
-//! stays a stream.
+//! gets the newest ([`Server::poll_caught_up`]), and is closed when that happens again. A block
+//! begins and ends cleanly, so what is sent stays a stream.
 //!
 //! While lingering, what still comes is forgotten, so that no reset overtakes the answer.
 //!

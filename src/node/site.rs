@@ -20,14 +20,13 @@ impl Node {
             self.http.as_mut().and_then(http::server::Server::poll_request)
         {
             said = true;
-            let response = match edge::want(&request.path, request.query.as_deref()) {
+            let wanted = edge::want(&request.path, request.query.as_deref());
+            if Document::of(&request.path) == Some(Document::Status) {
+                self.probe_all();
+            }
+            let response = match wanted {
                 Some((channel, want)) => self.edge_answer(conn, channel, want),
-                None => {
-                    if Document::of(&request.path) == Some(Document::Status) {
-                        self.probe_all();
-                    }
-                    Some(answer(self, &request))
-                }
+                None => Some(answer(self, &request)),
             };
             if let (Some(response), Some(http)) = (response, &mut self.http) {
                 http.respond(&mut self.cx, conn, response);

@@ -168,14 +168,14 @@ fn what_is_not_made_for_players_says_so() {
     let (_lab, daemon) = demo();
     on_the_air(&daemon);
     let list = http::get(daemon.http(), "/ch/0/ts.m3u8");
-    let last = names_of(list.text()).pop().expect("a segment");
-    let (run, _) = last.split_once('-').expect("a run and a number");
+    let newest = names_of(list.text()).pop().expect("a segment");
+    let (run, _) = newest.split_once('-').expect("a run and a number");
     let path = |seq: &str| format!("/ch/0/{run}-{seq}.ts");
     for path in ["/ch/1.ts", "/ch/0.avi", "/ch/0/init-0123456789abcdef.mp4", &path("99999999999")] {
         assert_eq!(http::get(daemon.http(), path).status, 404, "{path}");
     }
     assert_eq!(http::get(daemon.http(), &path("0")).status, 410, "its time is over");
-    let other = format!("/ch/0/0123456789abcdef-{}", last.split_once('-').unwrap().1);
+    let other = format!("/ch/0/0123456789abcdef-{}", newest.split_once('-').unwrap().1);
     assert_eq!(http::get(daemon.http(), &other).status, 410, "another programme");
 }
 
@@ -200,20 +200,21 @@ fn a_playlist_of_short_blocks_is_answered_when_the_next_is_on() {
     let mut files: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     let block = std::fs::read(&files[0]).unwrap();
-    let mut index = "#EXTM3U\n".to_owned();
+    let mut index = vec!["#EXTM3U".to_owned()];
     for number in 0..4 {
-        std::fs::write(short.join(format!("short_{number:05}.mkv")), &block).unwrap();
-        index += &format!("#EXTINF:0.400000,\nshort_{number:05}.mkv\n");
+        let name = format!("short_{number:05}.mkv");
+        std::fs::write(short.join(&name), &block).unwrap();
+        index.extend(["#EXTINF:0.400000,".to_owned(), name]);
     }
-    std::fs::write(short.join("short.m3u8"), index).unwrap();
+    std::fs::write(short.join("short.m3u8"), index.join("\n")).unwrap();
     let daemon = Daemon::start(&Server::new(&lab, &["short"]).write(&lab));
     on_the_air(&daemon);
     for path in ["/ch/0/index.m3u8", "/ch/0/ts.m3u8"] {
         let list = http::get(daemon.http(), path);
         let text = list.text();
         assert!(text.contains("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,"), "{text}");
-        let last = names_of(text).pop().expect("a segment");
-        let number = last.split_once('-').and_then(|(_, rest)| rest.split_once('.')).unwrap().0;
+        let newest = names_of(text).pop().expect("a segment");
+        let number = newest.split_once('-').and_then(|(_, rest)| rest.split_once('.')).unwrap().0;
         let next = number.parse::<u64>().unwrap() + 1;
         let list = http::get(daemon.http(), &format!("{path}?_HLS_msn={next}&_HLS_part=0"));
         assert_eq!(list.status, 200, "{}", list.text());

@@ -57,7 +57,10 @@ impl Gather {
         self.len() == 0
     }
 
-    /// All of it from bytes of our own; fewer than 4 GiB.
+    /// All of it from bytes of our own.
+    ///
+    /// # Panics
+    /// When they are 4 GiB or more.
     #[must_use]
     pub fn own(made: impl Into<Box<[u8]>>) -> Self {
         let made = made.into();

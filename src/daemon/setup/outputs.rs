@@ -15,7 +15,9 @@ pub(super) fn describe(text: &mut String, config: &Config, scan: &Scan) {
         let has = if has.is_empty() { "nothing".to_owned() } else { has.join(", ") };
         let name = escaped(movie.name().as_bytes());
         line(text, &format!("movie {name}: players get {has}"));
-        lacks.iter().for_each(|why| line(text, &format!("movie {name}: {why}")));
+        for why in lacks {
+            line(text, &format!("movie {name}: {why}"));
+        }
     }
     for channel in &config.channels {
         let filler = channel.filler.as_deref().and_then(|name| scan.catalog.find(name));

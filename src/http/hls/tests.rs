@@ -67,8 +67,8 @@ fn a_playlist_names_the_newest_blocks_and_where_parameters_change() {
         #EXTINF:1.000000,\n00000000000000ab-4.m4s\n";
     assert_eq!(list, expected);
     let list = text(&schedule, Form::Ts, "https://cdn.example/ch/0/", 9 * SECOND);
-    let last = "\nhttps://cdn.example/ch/0/00000000000000ab-4.ts\n";
-    assert!(list.contains(last) && !list.contains("MAP"), "{list}");
+    let newest = "\nhttps://cdn.example/ch/0/00000000000000ab-4.ts\n";
+    assert!(list.contains(newest) && !list.contains("MAP"), "{list}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Playlists of HLS: which blocks they list, and what has to be known of these. With a schedule they
-//! follow from it and from the blocks alone, so that every server of it gives the same bytes, also
-//! one that has just started; without one they follow the window.
+//! Playlists of HLS: which blocks they list, and what has to be known of these. With a schedule
+//! they follow from it and from the blocks alone, so that every server of it gives the same bytes,
+//! also one that has just started; without one they follow the window.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -102,8 +102,8 @@ impl Node {
         let base = self.config.http.as_ref().and_then(|h| h.segment_base_url.as_deref());
         let base = base.map_or_else(String::new, |base| format!("{base}ch/{channel}/"));
         let shape = self.edge_shape(channel);
-        let list = Playlist { form, base: &base, shape, before, segments: &segments };
-        Reply::Is(list.response())
+        let playlist = Playlist { form, base: &base, shape, before, segments: &segments };
+        Reply::Is(playlist.response())
     }
 
     /// What is listed of each block.

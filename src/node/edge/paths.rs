@@ -31,8 +31,8 @@ pub(crate) fn want(path: &str, query: Option<&str>) -> Option<(usize, Want)> {
     Some((channel, want))
 }
 
-/// The block that the directives of a reload name (RFC 8216bis, 6.2.5.2): each has one part, so that
-/// its second is the first of the next.
+/// The block that the directives of a reload name (RFC 8216bis, 6.2.5.2): each has one part, so
+/// that its second is the first of the next.
 fn directives(query: &str) -> Result<Option<u64>, ()> {
     let value = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));

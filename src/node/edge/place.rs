@@ -142,13 +142,11 @@ impl Node {
     /// programme under the same numbers has other names.
     pub(super) fn edge_run(&mut self, channel: usize) -> Option<u64> {
         let state = self.channels.get(channel)?;
-        match &state.playout {
-            Some(playout) => Some(self.edge.lists.run(channel, playout.schedule())),
-            None => {
-                let live = state.window.iter().last();
-                Some(live.and_then(|block| block.place).map_or(state.run, |place| place.run))
-            }
+        if let Some(playout) = &state.playout {
+            return Some(self.edge.lists.run(channel, playout.schedule()));
         }
+        let live = state.window.iter().last();
+        Some(live.and_then(|block| block.place).map_or(state.run, |place| place.run))
     }
 }
 
