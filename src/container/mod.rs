@@ -93,14 +93,21 @@ pub enum Error {
         most: u64,
     },
     /// Something without which there is nothing to show.
-    #[error("the block ends without {what}")]
+    #[error("byte {at}: the block ends without {what}")]
     Missing {
+        /// Where it ends.
+        at: u64,
         /// What was looked for.
         what: &'static str,
     },
 }
 
 impl Error {
+    /// The block, which has so many bytes, has no such thing.
+    fn missing(bytes: usize, what: &'static str) -> Self {
+        Self::Missing { at: bytes as u64, what }
+    }
+
     fn bad(at: usize, what: &'static str) -> Self {
         Self::Bad { at: at as u64, what }
     }

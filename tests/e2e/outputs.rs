@@ -1,5 +1,6 @@
 //! What players and TV apps take from the HTTP port: lists, guide, page, endless streams, HLS.
 
+mod nonsense;
 mod refused;
 mod relays;
 
