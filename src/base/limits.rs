@@ -67,6 +67,8 @@ pub const HEADER_BYTES_MAX: usize = 64 << 10;
 pub const HEADER_READS_MAX: u32 = 64;
 /// Bytes of a Matroska Info element that are looked at.
 pub const MKV_INFO_BYTES_MAX: usize = 4_096;
+/// And of its Tracks element, where the first track of pictures is.
+pub const MKV_TRACKS_BYTES_MAX: usize = 1_024;
 /// The longest head of a Matroska element: a 4-byte identifier and an 8-byte size.
 pub const MKV_HEAD_BYTES_MAX: usize = 12;
 /// Blocks that a channel has open before their time.
@@ -265,8 +267,7 @@ pub const MESH_PIECE_BYTES_MAX: u64 = 128 << 10;
 pub const MESH_BLOCKS_MAX: usize = 64;
 /// How far ahead of the newest complete block a block may be numbered.
 pub const MESH_AHEAD_MAX: u64 = 1_024;
-/// Blocks beyond the newest that the root has told of, and that may have come since, that a member
-/// takes in.
+/// Blocks beyond the newest that the root has told of that a member takes in.
 pub const MESH_EARLY_MAX: u64 = 8;
 /// Blocks in a row that a parent may fail to send a stripe of before it is left.
 pub const MESH_FAILURES_MAX: u8 = 3;
@@ -355,8 +356,7 @@ pub const MESH_GOODPUT_KEPT: Duration = Duration::from_secs(300);
 /// Blocks over which a root reckons the bytes a second of its channel.
 pub const MESH_RATE_BLOCKS_MAX: usize = 8;
 
-/// Bytes of one message of the jukebox, its list of songs included; what has no end by then is
-/// closed.
+/// Bytes of one message of the jukebox; what has no end by then is closed.
 pub const JUKEBOX_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Bytes of requests that wait for their answers before a listener's reading is held.
 pub const JUKEBOX_AHEAD_BYTES_MAX: usize = 4_096;
