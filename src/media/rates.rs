@@ -1,7 +1,7 @@
 //! The rates of frames that films and broadcasts have, and durations put back onto their grid: an
-//! index rounds to microseconds, a header counts sound that goes on a little longer. A day of blocks
-//! then stays within a frame of the pictures in them. The readers of indexes and headers ask, and
-//! so does [`crate::container`] for times of single frames.
+//! index rounds to microseconds, a header counts sound that goes on behind the last picture. A day
+//! of blocks then stays within a frame of the pictures in them. The readers of indexes and headers
+//! ask, and so does [`crate::container`] for times of single frames.
 
 use core::time::Duration;
 
