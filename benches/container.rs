@@ -73,7 +73,14 @@ fn main() -> ExitCode {
     let bytes = block();
     let block = container::read(&bytes).expect("a sound block");
     let lasts_ns = block.lasts_ns;
-    let clock = Clock { seq: 4711, starts_ns: 1 << 50, lasts_ns, first: false, last: false };
+    let clock = Clock {
+        seq: 4711,
+        starts_ns: 1 << 50,
+        lasts_ns,
+        first: false,
+        last: false,
+        stands_in: false,
+    };
     println!("a block of {} bytes, {} frames", bytes.len(), block.frames.len());
     let all = measure("read", || container::read(&bytes))
         + measure("mkv", || container::mkv::clusters(&block, &clock))

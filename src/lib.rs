@@ -95,8 +95,11 @@
 //! * A program of one connection, such as `vidstream jukebox`, joins one machine to the reactor by
 //!   itself: a node around it would have nothing to join. Its prompt is the one thread beside the
 //!   loop, because line editing can only block; the daemon has none.
-//! * What is made of a block for players is kept as a blob ([`base::port::Output::Keep`]), of which
-//!   all who watch are sent spans: one copy a block and node, and none a viewer.
+//! * What is made of a block for players is kept as a blob ([`base::port::Output::Keep`]) that
+//!   consists of bytes of our own and ranges of the block's map; all who watch are sent spans of
+//!   it, and the kernel gathers them. Frames of mkv and fMP4 are never copied; ts is made once.
+//! * The relay trees carry where a block lies on its programme's timeline, so that a relay makes
+//!   the very segments of its server, under the same names.
 //! * A jukebox listener's payloads are segments of their own ([`base::port::Output::Apart`]): the
 //!   original client takes each read as one frame.
 //! * `status.json`, the metrics, the page and the control socket are words of one plain value,

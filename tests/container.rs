@@ -51,7 +51,7 @@ fn measured(bytes: &[u8]) -> (Result<Block, Error>, usize) {
 
 fn clock(block: &Block, seq: u64) -> Clock {
     let starts_ns = i64::try_from(seq * block.lasts_ns).unwrap();
-    Clock { seq, starts_ns, lasts_ns: block.lasts_ns, first: false, last: false }
+    Clock { seq, starts_ns, lasts_ns: block.lasts_ns, first: false, last: false, stands_in: false }
 }
 
 /// One output of a block, as a file.
@@ -141,7 +141,10 @@ fn a_block_cut_anywhere_is_an_error_or_a_shorter_block() {
             assert!(memory <= 4 * len.max(SMALL), "{name} cut at {len}: {memory} bytes");
             match read {
                 Ok(block) => assert!(block.frames.len() <= whole.frames.len(), "{name} at {len}"),
-                Err(_) => errors += 1,
+                Err(why) => {
+                    assert!(why.to_string().starts_with("byte "), "{name} cut at {len}: {why}");
+                    errors += 1;
+                }
             }
         }
         assert!(errors > bytes.len() / 2, "{name}: {errors} errors");
@@ -165,7 +168,10 @@ fn a_block_changed_anywhere_takes_little_memory() {
                     _ => rng.next_u64().to_le_bytes()[0],
                 };
             }
-            let (_, memory) = measured(&changed);
+            let (read, memory) = measured(&changed);
+            if let Err(why) = read {
+                assert!(why.to_string().starts_with("byte "), "{name}: {why}");
+            }
             assert!(memory <= 4 * bytes.len().max(SMALL), "{name}: {memory} bytes");
         }
     }

@@ -127,6 +127,7 @@ impl Hop {
             length: bytes,
             range: 0..part.end - part.start,
             air: Wall(i64::try_from(air.as_nanos())?),
+            timeline: None,
             lasts: LASTS,
             block_hash: self.block_hash,
             stripe_hash: blake3::hash(body).into(),

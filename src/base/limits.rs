@@ -67,6 +67,8 @@ pub const HEADER_BYTES_MAX: usize = 64 << 10;
 pub const HEADER_READS_MAX: u32 = 64;
 /// Bytes of a Matroska Info element that are looked at.
 pub const MKV_INFO_BYTES_MAX: usize = 4_096;
+/// And of its Tracks element, where the first track of pictures is.
+pub const MKV_TRACKS_BYTES_MAX: usize = 1_024;
 /// The longest head of a Matroska element: a 4-byte identifier and an 8-byte size.
 pub const MKV_HEAD_BYTES_MAX: usize = 12;
 /// Blocks that a channel has open before their time.
@@ -79,8 +81,7 @@ pub const SHOWN_BYTES_MAX: usize = 256;
 pub const LOG_LINE_BYTES_MAX: usize = 2_048;
 /// Log lines that wait while syslog or the standard error output takes none; more are counted.
 pub const LOG_WAITING_MAX: usize = 256;
-/// Between two tries to bring out log lines that wait: at least, then twice as long each time, at
-/// most. A syslog that has gone is tried again after the most.
+/// Between two tries to bring out log lines that wait: at least, then doubled, at most.
 pub const LOG_RETRY_MIN: Duration = Duration::from_millis(10);
 /// See [`LOG_RETRY_MIN`].
 pub const LOG_RETRY_MAX: Duration = Duration::from_secs(1);
@@ -102,8 +103,7 @@ pub const READ_BUDGET_BYTES: usize = 256 << 10;
 pub const WRITE_BUDGET_BYTES: usize = 1 << 20;
 /// Bytes of blocks that are hashed in one turn of the loop: a millisecond or two.
 pub const HASH_BUDGET_BYTES: u64 = 1 << 20;
-/// Bytes that the kernel holds unsent for one stream (`TCP_NOTSENT_LOWAT`): what keeps "written"
-/// close to "taken".
+/// Bytes that the kernel holds unsent for one stream: "written" stays close to "taken".
 pub const NOTSENT_BYTES_MAX: u32 = 128 << 10;
 /// Sockets accepted from one listener in one turn.
 pub const ACCEPT_BUDGET: usize = 256;
@@ -111,6 +111,8 @@ pub const ACCEPT_BUDGET: usize = 256;
 pub const QUEUE_PAYLOADS_MAX: usize = 64;
 /// Parts of one gathered write.
 pub const WRITE_PARTS_MAX: usize = 16;
+/// Parts of one gathered write to a stream: outputs for players consist of some hundreds.
+pub const STREAM_PARTS_MAX: usize = 64;
 /// How long a listener rests when descriptors have run out.
 pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// A lasting want of descriptors is said again after this.
@@ -179,14 +181,22 @@ pub const HTTP_LINGER_BYTES_MAX: u64 = 1 << 20;
 pub const GUIDE_AHEAD: Duration = Duration::from_secs(48 * 3600);
 /// Programmes in the guide, of all channels together; they share them evenly.
 pub const GUIDE_PROGRAMMES_MAX: usize = 10_000;
-/// Blocks that an endless answer's reader may have waiting before it misses some.
-pub const HTTP_LAG_BLOCKS_MAX: usize = 3;
+/// Blocks that a configuration may let the reader of an endless answer have waiting.
+pub const HTTP_LAG_BLOCKS_MAX: usize = 32;
 /// Time that an endless answer waits for the next block.
 pub const HTTP_STREAM_IDLE_MAX: Duration = Duration::from_secs(150);
 /// Bytes of what stands before the names of segments in playlists.
 pub const SEGMENT_BASE_BYTES_MAX: usize = 256;
 /// Segments in an HLS playlist: what players need at the least, twice.
 pub const HLS_SEGMENTS: u64 = 6;
+/// And where blocks are shorter than a second.
+pub const HLS_SHORT_SEGMENTS: u64 = 12;
+/// Blocks ahead of the newest that the reader of a playlist may wait for.
+pub const HLS_AHEAD_MAX: u64 = 2;
+/// Between two movies that are looked at for what players can have of them.
+pub const EDGE_PROBE_GAP: Duration = Duration::from_millis(2);
+/// Blocks of which it was said that players cannot have them; of more nothing is said.
+pub const EDGE_REFUSED_TOLD_MAX: usize = 1_024;
 
 /// Bytes in a control command.
 pub const CONTROL_LINE_BYTES_MAX: usize = 1_024;
@@ -225,8 +235,7 @@ pub const MESH_REASON_BYTES_MAX: usize = 255;
 pub const MESH_YOUNG_MAX: Duration = Duration::from_secs(10);
 /// Between two rounds that even out what the members send.
 pub const MESH_BALANCE_EVERY: Duration = Duration::from_secs(30);
-/// How long a root that came back waits for the parents that its members name: they ask again with
-/// waits that double, so that some come 4 s after it.
+/// How long a root that came back waits for the parents that its members name: some come late.
 pub const MESH_SETTLE_MAX: Duration = Duration::from_secs(6);
 /// Children that say within this that they lost one parent are believed.
 pub const MESH_SUSPICION_MAX: Duration = Duration::from_secs(3);
@@ -263,8 +272,7 @@ pub const MESH_PIECE_BYTES_MAX: u64 = 128 << 10;
 pub const MESH_BLOCKS_MAX: usize = 64;
 /// How far ahead of the newest complete block a block may be numbered.
 pub const MESH_AHEAD_MAX: u64 = 1_024;
-/// Blocks beyond the newest that the root has told of, and that may have come since, that a member
-/// takes in.
+/// Blocks beyond the newest that the root has told of that a member takes in.
 pub const MESH_EARLY_MAX: u64 = 8;
 /// Blocks in a row that a parent may fail to send a stripe of before it is left.
 pub const MESH_FAILURES_MAX: u8 = 3;
@@ -342,8 +350,7 @@ pub const MESH_LEAD_MIN: Duration = Duration::from_millis(500);
 pub const MESH_LEAD_MAX: Duration = Duration::from_secs(60);
 /// Bytes a second that a root may be told to spend outside its slots: 10 Gbit/s.
 pub const MESH_RESCUE_RATE_MAX: u64 = 1_250_000_000;
-/// Links from one address that have not been taken in; those that have are not counted, so that a
-/// crowd behind one address is let in, this many at a time.
+/// Links from one address that have not been taken in: a crowd is let in so many at a time.
 pub const MESH_UNPROVEN_MAX: usize = 64;
 /// How long a link that others made may show nothing that lets it in.
 pub const MESH_UNPROVEN_PATIENCE: Duration = Duration::from_secs(10);
@@ -358,8 +365,7 @@ pub const MESH_GOODPUT_KEPT: Duration = Duration::from_secs(300);
 /// Blocks over which a root reckons the bytes a second of its channel.
 pub const MESH_RATE_BLOCKS_MAX: usize = 8;
 
-/// Bytes of one message of the jukebox, its list of songs included; what has no end by then is
-/// closed.
+/// Bytes of one message of the jukebox; what has no end by then is closed.
 pub const JUKEBOX_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Bytes of requests that wait for their answers before a listener's reading is held.
 pub const JUKEBOX_AHEAD_BYTES_MAX: usize = 4_096;
@@ -454,8 +460,7 @@ pub const EVENTS_REFRESH_EVERY: Duration = Duration::from_secs(10);
 pub const BLOCK_TRACKS_MAX: usize = 8;
 /// Between two frames of one block.
 pub const BLOCK_SPAN_MAX: Duration = Duration::from_secs(120);
-/// Bytes of a block that come to each of its frames, on average, beyond
-/// [`FRAMES_ANYWAY_MAX`]: what is known of a frame takes 40 bytes, and lists double as they grow.
+/// Bytes of a block to each frame beyond [`FRAMES_ANYWAY_MAX`]: one takes 40, and lists double.
 pub const FRAME_BYTES_AVERAGE_MIN: usize = 48;
 /// Bytes of a block that come to each piece of a frame.
 pub const PART_BYTES_AVERAGE_MIN: usize = 32;
@@ -595,6 +600,8 @@ pub const FILES_LINGER: Duration = Duration::from_millis(1_200);
 /// Between two acks that only widen the window of a player.
 pub const FILES_WIDEN_EVERY: Duration = Duration::from_millis(100);
 
+const _: () = assert!(2 * HTTP_LAG_BLOCKS_MAX <= QUEUE_PAYLOADS_MAX, "what waits has its place");
+const _: () = assert!(HLS_SHORT_SEGMENTS < WINDOW_BLOCKS_MAX as u64, "they are in the window");
 const _: () = assert!(TV_DIALS_UNPROVEN_MAX < TV_DIALS_MAX, "proven clients keep some dials");
 const _: () = assert!(SNIFF_BYTES_MAX > 2 * 188, "two TS packets and the next one's first byte");
 const _: () = assert!(LOG_LINE_BYTES_MAX > 4 * SHOWN_BYTES_MAX, "escaped text fits a line");

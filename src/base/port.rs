@@ -14,6 +14,7 @@
 //! * Every connection has a timer or is being closed ([`Peer::timer`], checked by the node).
 
 mod cx;
+mod gather;
 mod train;
 mod wake;
 
@@ -24,6 +25,7 @@ use crate::base::arena::Key;
 use crate::base::time::Wall;
 
 pub use cx::{Cx, Peer};
+pub use gather::{Gather, Piece};
 pub use train::Train;
 pub use wake::{Wake, Why};
 
@@ -477,13 +479,16 @@ pub enum Output {
         /// Which bytes.
         span: Span,
     },
-    /// Keep these bytes as a blob, so that they can be sent to many without a copy for each. Where
-    /// there is no memory for it, [`Input::Unreadable`] follows; else nothing.
+    /// Keep this as a blob, so that it can be sent to many without a copy for each. Where that
+    /// cannot be, [`Input::Unreadable`] follows; else nothing. The bytes of the other blob live on
+    /// for as long; where they break, both are told of.
     Keep {
         /// The blob's name.
         blob: Blob,
-        /// Its bytes, at least one.
-        bytes: Box<[u8]>,
+        /// The blob that pieces of it are ranges of.
+        of: Option<Blob>,
+        /// What it consists of; at least one byte.
+        gather: Gather,
     },
     /// The node has no more use for a blob.
     Release {

@@ -23,6 +23,8 @@ pub struct Status {
     pub node: NodeStatus,
     /// Every channel, by number.
     pub channels: Vec<ChannelStatus>,
+    /// The movies of the channels and their fillers, by name; empty where there is no schedule.
+    pub movies: Vec<MovieStatus>,
     /// The tv server; none when it is switched off.
     pub tv: Option<TvStatus>,
     /// What a client receives; none in a server.
@@ -97,6 +99,25 @@ pub struct ChannelStatus {
     pub blocks_skipped: u64,
     /// First and last block that can be had now.
     pub window: Option<(u64, u64)>,
+}
+
+/// A movie, and what players can have of it.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct MovieStatus {
+    /// Its name.
+    pub name: String,
+    /// Every output that there is, by its first block; none until that was looked at, which being
+    /// asked for this document begins.
+    pub outputs: Option<Vec<OutputStatus>>,
+}
+
+/// Whether a movie can be had in one form.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct OutputStatus {
+    /// `mkv`, `mp4` or `ts`.
+    pub output: &'static str,
+    /// Why not; none where it can.
+    pub why_not: Option<String>,
 }
 
 /// What [`ChannelStatus::state`] may say.

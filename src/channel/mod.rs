@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use crate::base::port::{Blob, Span};
 use crate::base::time::Wall;
+use crate::media::schedule::{Position, Schedule};
 use crate::media::sniff::Container;
 
 pub mod playout;
@@ -39,6 +40,34 @@ pub struct Block {
     pub lasts: Duration,
     /// Whether the filler stands in for the scheduled block.
     pub replaced: bool,
+    /// Where it lies in the programme, where that is known.
+    pub place: Option<Place>,
+}
+
+/// Where a block lies in the programme of its channel: the same on every node that airs it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// A name for the numbering that the block's number is of.
+    pub run: u64,
+    /// Its air time in nanoseconds since the programme's epoch.
+    pub since_epoch_ns: i64,
+    /// Whether another movie, or the end of this one, is on before it.
+    pub first: bool,
+    /// Whether another movie, or the beginning of this one, is on after it.
+    pub last: bool,
+}
+
+impl Place {
+    /// The place that a schedule gives.
+    #[must_use]
+    pub fn of(schedule: &Schedule, position: &Position, run: u64) -> Self {
+        Self {
+            run,
+            since_epoch_ns: position.starts_at.0.saturating_sub(schedule.epoch().0),
+            first: position.block == 0,
+            last: position.block + 1 == position.movie.blocks(),
+        }
+    }
 }
 
 impl Block {

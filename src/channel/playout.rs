@@ -21,7 +21,7 @@ use crate::base::limits;
 use crate::base::port::{Blob, Cx, Facts, Why};
 use crate::base::time::Wall;
 use crate::base::wheel::Timer;
-use crate::channel::Block;
+use crate::channel::{Block, Place};
 use crate::media::catalog::Movie;
 use crate::media::schedule::{At, Position, Schedule};
 
@@ -130,7 +130,7 @@ impl Slot {
     }
 
     /// The block that it will be on the air, once it is open.
-    fn block(&self) -> Option<Block> {
+    fn block(&self, (schedule, run): (&Schedule, u64)) -> Option<Block> {
         let (len, modified) = self.facts;
         Some(Block {
             seq: self.position.seq,
@@ -144,6 +144,7 @@ impl Slot {
             starts_at: self.position.starts_at,
             lasts: self.position.lasts,
             replaced: self.missing.is_some(),
+            place: Some(Place::of(schedule, &self.position, run)),
         })
     }
 }
@@ -175,6 +176,8 @@ pub struct Stats {
 pub struct Playout {
     number: u64,
     schedule: Schedule,
+    /// [`Schedule::fingerprint`].
+    run: u64,
     filler: Option<Rc<Movie>>,
     state: Option<State>,
     current: Option<Position>,
@@ -194,6 +197,7 @@ impl Playout {
     pub fn new(number: usize, schedule: Schedule, filler: Option<Rc<Movie>>) -> Self {
         Self {
             number: number as u64,
+            run: schedule.fingerprint(),
             schedule,
             filler,
             state: None,
@@ -216,6 +220,7 @@ impl Playout {
     /// Another schedule from now on. What is on the air stays until its end when the new schedule
     /// agrees, else it changes at once.
     pub fn reschedule(&mut self, cx: &mut Cx, schedule: Schedule, filler: Option<Rc<Movie>>) {
+        self.run = schedule.fingerprint();
         self.schedule = schedule;
         self.filler = filler;
         // What was opened may be another library's: all of it is opened anew.
@@ -246,6 +251,12 @@ impl Playout {
     #[must_use]
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
+    }
+
+    /// What stands in for blocks that cannot be read.
+    #[must_use]
+    pub fn filler(&self) -> Option<&Rc<Movie>> {
+        self.filler.as_ref()
     }
 
     /// Its counters.
@@ -361,7 +372,8 @@ impl Playout {
                 Stage::Opening => break,
                 Stage::Ready if !slot.told => {
                     slot.told = true;
-                    self.events.extend(slot.block().map(|block| Event::Ready(Rc::new(block))));
+                    let block = slot.block((&self.schedule, self.run));
+                    self.events.extend(block.map(|block| Event::Ready(Rc::new(block))));
                 }
                 _ => {}
             }
@@ -369,7 +381,7 @@ impl Playout {
     }
 
     fn air(&mut self, slot: Slot) {
-        let Some(block) = slot.block() else { return };
+        let Some(block) = slot.block((&self.schedule, self.run)) else { return };
         self.stats.aired += 1;
         self.stats.replaced += u64::from(block.replaced);
         if let Some(why) = slot.missing {
@@ -462,9 +474,10 @@ impl Playout {
 }
 
 /// Which of the filler's blocks stands in: they take turns.
-fn filler_block(filler: &Movie, seq: u64) -> u32 {
+#[must_use]
+pub fn filler_block(filler: &Movie, seq: u64) -> u32 {
     let blocks = u64::from(filler.blocks().max(1));
-    u32::try_from(seq % blocks).expect("less than the filler's blocks, which are 32 bits")
+    u32::try_from(seq % blocks).unwrap_or(0)
 }
 
 fn path(position: &Position) -> Rc<str> {

@@ -98,6 +98,7 @@ pub(crate) mod tests {
             starts_at: Wall(0),
             lasts: Duration::from_secs(2),
             replaced: false,
+            place: None,
         })
     }
 

@@ -238,12 +238,14 @@ impl Check<'_, '_> {
         let listen = self.listen(t, t.keys.listen.as_ref());
         let connections_max = self.number(t, "connections_max", t.keys.connections_max.as_ref());
         let per_address_max = self.number(t, "per_address_max", t.keys.per_address_max.as_ref());
+        let lag_max = self.number(t, "lag_max", t.keys.lag_max.as_ref());
         let base = t.keys.segment_base_url.as_ref();
         let base = base.map(|given| self.text(t, "segment_base_url", Some(given), value::base));
         Some(Http {
             listen: listen?,
             connections_max: connections_max?,
             per_address_max: per_address_max?,
+            lag_max: lag_max?,
             segment_base_url: all_good(base)?,
         })
     }

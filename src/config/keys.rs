@@ -138,6 +138,7 @@ pub const KEYS: &[Key] = &[
     key("http", "listen", Kind::Listen).or("127.0.0.1:6080"),
     key("http", "connections_max", CONNS).or("10000"),
     key("http", "per_address_max", Kind::Number(0, limits::CONNS_MAX as u64)).or("0"),
+    key("http", "lag_max", Kind::Number(1, limits::HTTP_LAG_BLOCKS_MAX as u64)).or("3"),
     key("http", "segment_base_url", Kind::Base),
     key("events", "listen", Kind::Listen).or("127.0.0.1:12345"),
     key("events", "interval", EVENTS_INTERVAL).or(SECONDS_2),

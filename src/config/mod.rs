@@ -415,6 +415,8 @@ pub struct Http {
     pub connections_max: usize,
     /// Connections at once from one address; 0 sets no limit.
     pub per_address_max: usize,
+    /// Blocks that the reader of an endless answer may have waiting before it misses some.
+    pub lag_max: usize,
     /// What stands before the names of segments in playlists, with a slash at its end; they are
     /// beside the playlist when none.
     pub segment_base_url: Option<String>,

@@ -166,6 +166,7 @@ fn http(http: &Http) -> Rows {
         .with("listen", http.listen.to_string())
         .with("connections_max", count(http.connections_max))
         .with("per_address_max", count(http.per_address_max))
+        .with("lag_max", count(http.lag_max))
         .maybe("segment_base_url", http.segment_base_url.clone())
 }
 

@@ -182,6 +182,7 @@ pub(super) struct RawHttp {
     pub(super) listen: Given<String>,
     pub(super) connections_max: Given<i64>,
     pub(super) per_address_max: Given<i64>,
+    pub(super) lag_max: Given<i64>,
     pub(super) segment_base_url: Given<String>,
 }
 

@@ -194,11 +194,13 @@ fn tv() -> impl Strategy<Value = Tv> {
 
 fn http() -> impl Strategy<Value = Http> {
     let base = prop::option::of("https?://[a-z0-9.]{1,9}(:[0-9]{1,4})?/([a-z0-9_-]{1,9}/)?");
-    (address(6080), 1..=limits::CONNS_MAX, 0..=limits::CONNS_MAX, base).prop_map(
-        |(listen, connections_max, per_address_max, segment_base_url)| Http {
+    let lag_max = 1..=limits::HTTP_LAG_BLOCKS_MAX;
+    (address(6080), 1..=limits::CONNS_MAX, 0..=limits::CONNS_MAX, lag_max, base).prop_map(
+        |(listen, connections_max, per_address_max, lag_max, segment_base_url)| Http {
             listen,
             connections_max,
             per_address_max,
+            lag_max,
             segment_base_url,
         },
     )

@@ -118,7 +118,7 @@ impl<'a> Builder<'a> {
     /// Completes the block.
     pub(super) fn finish(mut self) -> Result<Block, Error> {
         if self.tracks.is_empty() {
-            return Err(Error::Missing { what: "a picture or a sound" });
+            return Err(Error::missing(self.bytes.len(), "a picture or a sound"));
         }
         self.frames.sort_unstable_by_key(|frame| (frame.track, frame.parts_from));
         let mut frames = core::mem::take(&mut self.frames);
@@ -129,7 +129,8 @@ impl<'a> Builder<'a> {
         }
         let main = frames.iter().take_while(|frame| frame.track == 0);
         let origin = main.clone().map(|frame| frame.pts).min();
-        let origin = origin.ok_or(Error::Missing { what: "a frame of its first track" })?;
+        let origin =
+            origin.ok_or(Error::missing(self.bytes.len(), "a frame of its first track"))?;
         let most = i64::try_from(limits::BLOCK_SPAN_MAX.as_nanos()).expect("two minutes");
         for frame in &mut frames {
             let place = |t: i64| t.checked_sub(origin).filter(|t| (-most..=most).contains(t));

@@ -32,6 +32,8 @@ pub struct Clock {
     /// Whether what airs after is another movie, or the beginning of this one: sound that only
     /// begins after the last picture is then left out.
     pub last: bool,
+    /// Whether the block stands in for another: what does not fit its time is then left out.
+    pub stands_in: bool,
 }
 
 impl Clock {
@@ -44,7 +46,14 @@ impl Clock {
             lasts_ns: nanos(position.lasts),
             first: position.block == 0,
             last: position.block + 1 == position.movie.blocks(),
+            stands_in: false,
         }
+    }
+
+    /// The same place for a block that stands in for the scheduled one.
+    #[must_use]
+    pub fn standing_in(self) -> Self {
+        Self { first: true, last: true, stands_in: true, ..self }
     }
 
     /// The place of the block that follows, of the same movie.
@@ -56,6 +65,7 @@ impl Clock {
             lasts_ns: nanos(lasts),
             first: false,
             last: false,
+            stands_in: false,
         }
     }
 
@@ -71,11 +81,23 @@ impl Clock {
         u64::try_from((exact + 500_000_000) / 1_000_000_000).unwrap_or(u64::MAX)
     }
 
-    /// Whether a frame has its place in this airing.
-    pub(super) fn airs(&self, block: &Block, frame: &Frame) -> bool {
-        if block.tracks[usize::from(frame.track)].codec.is_video() {
-            return true;
-        }
+    /// The frames that have their place in this airing, in the order of decoding.
+    pub(super) fn frames(&self, block: &Block) -> Vec<Frame> {
+        let end = i64::try_from(self.lasts_ns).unwrap_or(i64::MAX);
+        let mut over = false;
+        let airs = |frame: &&Frame| {
+            if !block.tracks[usize::from(frame.track)].codec.is_video() {
+                return self.sounds(frame);
+            }
+            // Nothing that is decoded later may be missed by what is decoded before.
+            over |= self.stands_in && frame.pts >= end;
+            !over
+        };
+        block.frames.iter().filter(airs).copied().collect()
+    }
+
+    /// Whether a frame of sound has its place in this airing.
+    pub(super) fn sounds(&self, frame: &Frame) -> bool {
         let middle = frame.pts.saturating_add_unsigned(frame.lasts / 2);
         let end = i64::try_from(self.lasts_ns).unwrap_or(i64::MAX);
         !(self.first && middle < 0 || self.last && middle >= end)

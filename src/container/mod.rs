@@ -33,6 +33,7 @@ pub mod mkv;
 pub mod mp4;
 mod output;
 mod pieces;
+mod profile;
 pub mod ts;
 mod types;
 
@@ -42,6 +43,7 @@ use crate::media::sniff::{self, Container};
 pub use clock::Clock;
 pub use output::{Output, WhyNot};
 pub use pieces::{Piece, Pieces, Slice};
+pub use profile::Profile;
 pub use types::{Block, Codec, Frame, Part, Shape, Signature, Track};
 
 /// What is wrong with a block, and at which byte of it.
@@ -91,14 +93,21 @@ pub enum Error {
         most: u64,
     },
     /// Something without which there is nothing to show.
-    #[error("the block ends without {what}")]
+    #[error("byte {at}: the block ends without {what}")]
     Missing {
+        /// Where it ends.
+        at: u64,
         /// What was looked for.
         what: &'static str,
     },
 }
 
 impl Error {
+    /// The block, which has so many bytes, has no such thing.
+    fn missing(bytes: usize, what: &'static str) -> Self {
+        Self::Missing { at: bytes as u64, what }
+    }
+
     fn bad(at: usize, what: &'static str) -> Self {
         Self::Bad { at: at as u64, what }
     }

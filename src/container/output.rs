@@ -54,6 +54,16 @@ impl Output {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Mkv, Self::Mp4, Self::Ts];
 
+    /// What addresses end in.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Mkv => "mkv",
+            Self::Mp4 => "mp4",
+            Self::Ts => "ts",
+        }
+    }
+
     /// Whether this output carries a codec.
     ///
     /// # Errors

@@ -4,26 +4,9 @@
 
 use core::ops::Range;
 
+use crate::base::port::Gather;
+pub use crate::base::port::Piece;
 use crate::container::types::Part;
-
-/// One run of bytes of an output.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Piece {
-    /// Of the bytes that the writer made.
-    Made {
-        /// Where they begin.
-        from: u32,
-        /// How many.
-        len: u32,
-    },
-    /// Of the block.
-    Body {
-        /// Where they begin.
-        from: u32,
-        /// How many.
-        len: u32,
-    },
-}
 
 /// One run of bytes, resolved as far as it can be without the block.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,6 +70,12 @@ impl Pieces {
             });
         }
         bytes
+    }
+
+    /// The same for whoever sends it.
+    #[must_use]
+    pub fn into_gather(self) -> Gather {
+        Gather { made: self.made.into(), list: self.list.into() }
     }
 
     /// Adds bytes of our own.

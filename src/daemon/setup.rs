@@ -31,6 +31,8 @@ use crate::media::song::Song;
 use crate::media::{self, catalog::Catalog};
 use crate::node::{Environment, Node, Teams};
 
+mod outputs;
+
 /// What is listened on: as configured, and as the system gave it.
 pub(super) type Listening = Vec<(Service, Place, Place)>;
 
@@ -128,6 +130,7 @@ pub(super) fn check(options: &Options) -> Result<String, Failure> {
     let mut text = String::new();
     if let Some(scan) = scan(&config)? {
         describe(&mut text, &config, &scan);
+        outputs::describe(&mut text, &config, &scan);
         let findings = library::survey_all(&scan);
         for finding in scan.findings.iter().chain(&findings) {
             line(&mut text, &format!("library: {finding}"));

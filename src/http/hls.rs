@@ -1,22 +1,27 @@
-//! Playlists of HLS (RFC 8216), computed from the schedule and the clock alone: two servers with
-//! the same movies, and one that has just started, give the same bytes. The node asks; what the
-//! segments hold is made elsewhere, by the same numbers.
+//! Playlists of HLS (RFC 8216): of a list of blocks, bytes that depend on nothing else.
+//! Where that list follows from a schedule two servers with the same movies, and one that has just
+//! started, give the same bytes. The node asks; what the segments hold is made elsewhere.
 //!
-//! * A segment is a block, its name is the block's number; it is there from its air time on.
-//! * Where another movie begins there is a discontinuity; where a movie begins anew there is none,
-//!   since clocks go on. Each airing has an init segment in fMP4.
-//! * An init segment has the number of the first block of its airing, so it never changes either.
+//! * A segment is a block. Its name is the block's number behind that of the run of the channel:
+//!   under another programme the same number has another name, and caches never mix them.
+//! * An init segment is called by the parameters that it holds, which are all that it holds.
+//! * Where parameters change there is a discontinuity; a movie that begins anew is none, and
+//!   neither is another with the same parameters, since clocks go on.
+//! * Blocks shorter than a second are listed as parts too (RFC 8216bis), and who says which block
+//!   it waits for is answered when that is on.
 
 use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use crate::base::limits;
 use crate::base::time::Wall;
+use crate::container::Signature;
 use crate::http::answer::Response;
+use crate::media::catalog::Movie;
 use crate::media::schedule::{At, Position, Schedule};
 
 /// What the segments are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Form {
     /// Fragmented MP4, with init segments.
     Mp4,
@@ -47,27 +52,37 @@ impl Form {
 pub enum Name {
     /// `index.m3u8` or `ts.m3u8`.
     Playlist(Form),
-    /// `<seq>.m4s` or `<seq>.ts`.
-    Segment(Form, u64),
-    /// `init-<seq>.mp4`.
-    Init(u64),
+    /// `<run>-<seq>.m4s` or `<run>-<seq>.ts`: which run of the channel, and which block of it.
+    Segment(Form, u64, u64),
+    /// `init-<signature>.mp4`.
+    Init(Signature),
 }
 
 impl Name {
     /// The name that the last part of a path is.
     #[must_use]
     pub fn of(file: &str) -> Option<Self> {
-        if let Some(seq) = file.strip_prefix("init-").and_then(|rest| rest.strip_suffix(".mp4")) {
-            return number(seq).map(Self::Init);
+        if let Some(name) = file.strip_prefix("init-").and_then(|rest| rest.strip_suffix(".mp4")) {
+            return hexadecimal(name).map(|name| Self::Init(Signature(name)));
         }
-        match file.split_once('.')? {
-            ("index", "m3u8") => Some(Self::Playlist(Form::Mp4)),
-            ("ts", "m3u8") => Some(Self::Playlist(Form::Ts)),
-            (seq, "m4s") => number(seq).map(|seq| Self::Segment(Form::Mp4, seq)),
-            (seq, "ts") => number(seq).map(|seq| Self::Segment(Form::Ts, seq)),
-            _ => None,
-        }
+        let (name, extension) = file.split_once('.')?;
+        let form = match (name, extension) {
+            ("index", "m3u8") => return Some(Self::Playlist(Form::Mp4)),
+            ("ts", "m3u8") => return Some(Self::Playlist(Form::Ts)),
+            (_, "m4s") => Form::Mp4,
+            (_, "ts") => Form::Ts,
+            _ => return None,
+        };
+        let (run, seq) = name.split_once('-')?;
+        Some(Self::Segment(form, hexadecimal(run)?, number(seq)?))
     }
+}
+
+/// A number of 64 bits as it is written here: in 16 digits, small letters.
+fn hexadecimal(text: &str) -> Option<u64> {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let plain = text.len() == 16 && text.bytes().all(digit);
+    u64::from_str_radix(text, 16).ok().filter(|_| plain)
 }
 
 /// A decimal number as it is written here: a cache must not see one thing under two names.
@@ -77,34 +92,72 @@ pub fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| plain)
 }
 
-/// What of a schedule a playlist needs and that is too long to look up each time.
+/// How long blocks last, as far as playlists say it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape {
+    longest: Duration,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { longest: Duration::from_secs(1) }
+    }
+}
+
+impl Shape {
+    /// Looks through a schedule.
+    #[must_use]
+    pub fn of(schedule: &Schedule) -> Self {
+        let movies = schedule.playlist().iter();
+        Self::lasting(movies.flat_map(|m| (0..m.blocks()).filter_map(|block| m.lasts(block))))
+    }
+
+    /// From the durations of blocks.
+    pub fn lasting(each: impl Iterator<Item = Duration>) -> Self {
+        each.max().map_or_else(Self::default, |longest| Self { longest })
+    }
+
+    /// Whole seconds that no segment is longer than, to the nearest (RFC 8216, 4.3.3.1).
+    fn target_s(self) -> u64 {
+        (self.longest + Duration::from_millis(500)).as_secs().max(1)
+    }
+
+    /// Whether blocks are listed as parts.
+    #[must_use]
+    pub fn is_low(self) -> bool {
+        self.longest < Duration::from_secs(1)
+    }
+
+    /// Segments of a playlist.
+    #[must_use]
+    pub fn segments(self) -> u64 {
+        if self.is_low() { limits::HLS_SHORT_SEGMENTS } else { limits::HLS_SEGMENTS }
+    }
+}
+
+/// Where parameters change in a schedule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
-    /// Whole seconds that no segment is longer than.
-    target_s: u64,
-    /// For each entry of the schedule, entries up to it that do not show what was on before; the
-    /// first counts when it differs from the last.
+    /// For each entry of the schedule, entries up to it whose parameters are not those of the one
+    /// before; the first counts when it differs from the last.
     changes: Vec<u64>,
 }
 
 impl Plan {
-    /// Looks through a schedule once.
-    #[must_use]
-    pub fn of(schedule: &Schedule) -> Self {
+    /// Looks through a schedule once, with what the parameters of its movies are called.
+    pub fn of(schedule: &Schedule, name: impl Fn(&Movie) -> Option<Signature>) -> Self {
         let movies = schedule.playlist();
-        let each = movies.iter().flat_map(|m| (0..m.blocks()).filter_map(|block| m.lasts(block)));
-        // RFC 8216, 4.3.3.1: to the nearest second, no segment is longer.
-        let target_s = each.map(rounded_s).max().unwrap_or(1).max(1);
         let befores = movies.last().into_iter().chain(movies);
         let changes = movies.iter().zip(befores).scan(0, |sum, (movie, before)| {
-            *sum += u64::from(movie.name() != before.name());
+            *sum += u64::from(name(movie) != name(before));
             Some(*sum)
         });
-        Self { target_s, changes: changes.collect() }
+        Self { changes: changes.collect() }
     }
 
-    /// Changes of movie before a block, its own not among them.
-    fn changes_before(&self, schedule: &Schedule, position: &Position) -> u64 {
+    /// Changes before a block, its own not among them.
+    #[must_use]
+    pub fn changes_before(&self, schedule: &Schedule, position: &Position) -> u64 {
         let lap = position.seq / schedule.lap_blocks().max(1);
         let a_lap = self.changes.last().copied().unwrap_or(0);
         let upto = |entry: usize| self.changes.get(entry).copied().unwrap_or(0);
@@ -119,81 +172,113 @@ impl Plan {
         let began = lap > 0 || position.entry > 0 || position.block > 0;
         counted.saturating_sub(if began { upto(0) } else { 0 })
     }
-
-    /// Whether another movie begins with this block.
-    fn is_change(&self, position: &Position) -> bool {
-        let before = position.entry.checked_sub(1).map_or(0, |entry| self.changes[entry]);
-        position.block == 0 && position.seq > 0 && self.changes[position.entry] > before
-    }
 }
 
-fn rounded_s(lasts: Duration) -> u64 {
-    (lasts + Duration::from_millis(500)).as_secs()
-}
-
-/// The block that an airing begins with: what its init segment is called by.
+/// The first and the last block of a playlist of so many at a moment; none when nothing is on.
 #[must_use]
-pub fn airing(position: &Position) -> u64 {
-    position.seq - u64::from(position.block)
-}
-
-/// The first and the last block of the playlists at a moment; none when nothing is on.
-#[must_use]
-pub fn range(schedule: &Schedule, now: Wall) -> Option<(u64, u64)> {
+pub fn range(schedule: &Schedule, segments: u64, now: Wall) -> Option<(u64, u64)> {
     let At::On(live) = schedule.at(now) else { return None };
-    Some(((live.seq + 1).saturating_sub(limits::HLS_SEGMENTS), live.seq))
+    Some(((live.seq + 1).saturating_sub(segments), live.seq))
 }
 
-/// The playlist of a channel at a moment. Segments are beside it, or under `base`, which ends in a
-/// slash.
-#[must_use]
-pub fn response(
-    (schedule, plan): (&Schedule, &Plan),
-    form: Form,
-    base: &str,
-    now: Wall,
-) -> Response {
-    let Some(range) = range(schedule, now) else {
-        return Response::text(503, "nothing is on the air").with("Retry-After", "1");
-    };
-    let mut text = String::with_capacity(2048);
-    // Nothing here makes an error, and a String takes every write.
-    let _: fmt::Result = write(&mut text, (schedule, plan), (form, base), range);
-    Response::new(200, "application/vnd.apple.mpegurl", text.into_bytes())
-        .with("Cache-Control", "public, max-age=1")
-        .with("Access-Control-Allow-Origin", "*")
+/// A block that is listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// The run that its number counts in.
+    pub run: u64,
+    /// Its number.
+    pub seq: u64,
+    /// Its air time.
+    pub starts_at: Wall,
+    /// For how long.
+    pub lasts: Duration,
+    /// What its parameters are called; none where it cannot be had in this form.
+    pub signature: Option<Signature>,
+    /// Whether these are not those of the block before.
+    pub change: bool,
 }
 
-fn write(
-    text: &mut String,
-    (schedule, plan): (&Schedule, &Plan),
-    (form, base): (Form, &str),
-    (first, last): (u64, u64),
-) -> fmt::Result {
-    let segments = (first..=last).filter_map(|seq| schedule.position(seq));
-    let before = schedule.position(first).map_or(0, |p| plan.changes_before(schedule, &p));
-    writeln!(
-        text,
-        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{first}\n\
-         #EXT-X-DISCONTINUITY-SEQUENCE:{before}\n#EXT-X-INDEPENDENT-SEGMENTS",
-        plan.target_s,
-    )?;
-    for position in segments {
-        let begins = position.seq == first;
-        let change = plan.is_change(&position);
-        if change {
+/// A playlist that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Playlist<'a> {
+    /// What its segments are.
+    pub form: Form,
+    /// What stands before their names; nothing, or an address that ends in a slash.
+    pub base: &'a str,
+    /// How long blocks last.
+    pub shape: Shape,
+    /// Discontinuities before the first segment, its own not among them.
+    pub before: u64,
+    /// Blocks with numbers one after the other.
+    pub segments: &'a [Segment],
+}
+
+impl Playlist<'_> {
+    /// It, for whoever asked.
+    #[must_use]
+    pub fn response(&self) -> Response {
+        let mut text = String::with_capacity(2048);
+        // Nothing here makes an error, and a String takes every write.
+        let _: fmt::Result = self.write(&mut text);
+        Response::new(200, "application/vnd.apple.mpegurl", text.into_bytes())
+            .with("Cache-Control", "public, max-age=1")
+            .with("Access-Control-Allow-Origin", "*")
+    }
+
+    fn write(&self, text: &mut String) -> fmt::Result {
+        let first = self.segments.first().map_or(0, |segment| segment.seq);
+        let (version, target) = (if self.shape.is_low() { 9 } else { 8 }, self.shape.target_s());
+        writeln!(
+            text,
+            "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target}\n\
+             #EXT-X-MEDIA-SEQUENCE:{first}\n#EXT-X-DISCONTINUITY-SEQUENCE:{}\n\
+             #EXT-X-INDEPENDENT-SEGMENTS",
+            self.before,
+        )?;
+        if self.shape.is_low() {
+            let part = self.shape.longest.as_secs_f64();
+            writeln!(
+                text,
+                "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={:.6}\n\
+                 #EXT-X-PART-INF:PART-TARGET={part:.6}",
+                3.0 * part,
+            )?;
+        }
+        let mut map = None;
+        for segment in self.segments {
+            self.segment(text, segment, &mut map)?;
+        }
+        Ok(())
+    }
+
+    fn segment(
+        &self,
+        text: &mut String,
+        segment: &Segment,
+        map: &mut Option<Signature>,
+    ) -> fmt::Result {
+        let (base, extension) = (self.base, self.form.extension());
+        if segment.change {
             text.write_str("#EXT-X-DISCONTINUITY\n")?;
         }
-        if form == Form::Mp4 && (begins || position.block == 0) {
-            writeln!(text, "#EXT-X-MAP:URI=\"{base}init-{}.mp4\"", airing(&position))?;
+        let wanted = segment.signature.filter(|_| self.form == Form::Mp4);
+        if let Some(signature) = wanted.filter(|wanted| segment.change || *map != Some(*wanted)) {
+            writeln!(text, "#EXT-X-MAP:URI=\"{base}init-{:016x}.mp4\"", signature.0)?;
+            *map = Some(signature);
         }
-        if begins || change {
-            writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", position.starts_at)?;
+        let begins = self.segments.first().is_some_and(|first| first.seq == segment.seq);
+        if begins || segment.change {
+            writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", segment.starts_at)?;
         }
-        let (lasts, extension) = (position.lasts.as_secs_f64(), form.extension());
-        writeln!(text, "#EXTINF:{lasts:.6},\n{base}{}.{extension}", position.seq)?;
+        let name = format_args!("{base}{:016x}-{}.{extension}", segment.run, segment.seq);
+        let lasts = segment.lasts.as_secs_f64();
+        if segment.signature.is_none() {
+            text.write_str("#EXT-X-GAP\n")?;
+        } else if self.shape.is_low() {
+            writeln!(text, "#EXT-X-PART:DURATION={lasts:.6},URI=\"{name}\",INDEPENDENT=YES")?;
+        }
+        writeln!(text, "#EXTINF:{lasts:.6},\n{name}")
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use core::time::Duration;
 use crate::base::stats::Histogram;
 use crate::base::status::mesh::Id;
 use crate::base::status::{
-    Answers, ChannelStatus, EventsStatus, HttpStatus, JukeboxStatus, MeshStatus, Next, NodeStatus,
-    OnAir, Programme, ReceiveStatus, Status, StoreStatus, StoredFile, TvStatus,
+    Answers, ChannelStatus, EventsStatus, HttpStatus, JukeboxStatus, MeshStatus, MovieStatus, Next,
+    NodeStatus, OnAir, OutputStatus, Programme, ReceiveStatus, Status, StoreStatus, StoredFile,
+    TvStatus,
 };
 
 /// Markup, quotes, line ends and an escape sequence.
@@ -32,6 +33,10 @@ pub(crate) fn full() -> Status {
             on_air(&now),
             ChannelStatus { number: 1, state: "off", ..ChannelStatus::default() },
         ],
+        movies: vec![MovieStatus {
+            name: EVIL.to_owned(),
+            outputs: Some(vec![OutputStatus { output: "ts", why_not: Some(EVIL.to_owned()) }]),
+        }],
         tv: Some(tv),
         receive: Some(ReceiveStatus {
             server: EVIL.to_owned(),

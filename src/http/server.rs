@@ -12,9 +12,9 @@
 //! | streaming | an answer without end | `Stall`; `Idle` when all is taken | lingering |
 //!
 //! Block after block is given to streaming with [`Server::push`], as long as few wait there. Who
-//! has not taken [`limits::HTTP_LAG_BLOCKS_MAX`] when the next comes misses blocks until those are
-//! taken, and is closed when that happens again. A block begins and ends cleanly, so what is sent
-//! stays a stream.
+//! has not taken `lag_max` of them when the next comes misses blocks until those are taken, then
+//! gets the newest ([`Server::poll_caught_up`]), and is closed when that happens again. A block
+//! begins and ends cleanly, so what is sent stays a stream.
 //!
 //! While lingering, what still comes is forgotten, so that no reset overtakes the answer.
 //!
@@ -53,6 +53,10 @@ pub struct Server {
     per_address: BTreeMap<IpAddr, usize>,
     connections_max: usize,
     per_address_max: usize,
+    /// Blocks that the reader of an answer without end may have waiting.
+    lag_max: usize,
+    /// Streams that fell behind and have taken all that they were given.
+    caught_up: Vec<Conn>,
     draining: bool,
     stats: HttpStatus,
 }
@@ -97,7 +101,7 @@ impl Server {
     /// No connections yet. An address is an IPv4 address or the first half of an IPv6 address,
     /// which is what one host has.
     #[must_use]
-    pub fn new(connections_max: usize, per_address_max: usize) -> Self {
+    pub fn new(connections_max: usize, per_address_max: usize, lag_max: usize) -> Self {
         Self {
             clients: Side::default(),
             asking: VecDeque::new(),
@@ -105,15 +109,18 @@ impl Server {
             per_address: BTreeMap::new(),
             connections_max,
             per_address_max,
+            lag_max,
+            caught_up: Vec::new(),
             draining: false,
             stats: HttpStatus::default(),
         }
     }
 
     /// Changes the bounds for connections to come; what is there stays.
-    pub fn set_limits(&mut self, connections_max: usize, per_address_max: usize) {
+    pub fn set_limits(&mut self, connections_max: usize, per_address_max: usize, lag_max: usize) {
         self.connections_max = connections_max;
         self.per_address_max = per_address_max;
+        self.lag_max = lag_max;
     }
 
     /// Somebody connected; taken with [`Output::Accept`], or not.
@@ -208,6 +215,9 @@ impl Server {
         let Some(client) = self.clients.get_mut(conn.0) else { return };
         if let State::Streaming(stream) = &mut client.state {
             self.stats.body_bytes += stream.taken(left);
+            if stream.has_caught_up() {
+                self.caught_up.push(conn);
+            }
             return match (left, stream.over) {
                 (0, true) => self.change_state(cx, conn, State::Lingering),
                 (0, false) => cx.arm(conn, Why::Idle, limits::HTTP_STREAM_IDLE_MAX),
@@ -346,7 +356,7 @@ impl Server {
         if stream.over {
             return false;
         }
-        match stream.push(block.len) {
+        match stream.push(block.len, self.lag_max) {
             Ok(()) => {
                 cx.send(conn, Payload::span(block));
                 if stream.is_alone() {
@@ -362,6 +372,11 @@ impl Server {
             }
         }
         true
+    }
+
+    /// The next stream that missed blocks and has taken all others: it wants the newest.
+    pub fn poll_caught_up(&mut self) -> Option<Conn> {
+        self.caught_up.pop()
     }
 
     /// Ends an answer without end, after what was given.

@@ -249,17 +249,6 @@ impl Map {
         same.then_some(bytes)
     }
 
-    /// Memory of our own with these bytes in it.
-    pub(super) fn holding(bytes: &[u8]) -> io::Result<Self> {
-        let memory = memfd_create("output", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-        let memory = File::from(memory);
-        memory.write_all_at(bytes, 0)?;
-        let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
-        fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
-        let raw = MmapOptions::new().len(bytes.len()).map_raw_read_only(&memory)?;
-        Ok(Self { raw, len: Cell::new(bytes.len() as u64), file: None, home: Home::Library })
-    }
-
     /// Looks at bytes of a received block; nothing for a file's, which could fault.
     fn with_bytes<T>(&self, at: u64, len: u64, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
         if self.file.is_some() {
@@ -277,12 +266,12 @@ impl Map {
 /// Writes parts in one call. EFAULT means that a mapped file is no longer there.
 pub(super) fn write_parts(to: BorrowedFd<'_>, parts: &[Part<'_>]) -> io::Result<usize> {
     let mut vectors =
-        [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; limits::WRITE_PARTS_MAX];
-    let count = parts.len().min(limits::WRITE_PARTS_MAX);
+        [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; limits::STREAM_PARTS_MAX];
+    let count = parts.len().min(limits::STREAM_PARTS_MAX);
     for (vector, part) in vectors.iter_mut().zip(parts) {
         *vector = part.vector();
     }
-    let count = libc::c_int::try_from(count).expect("limits::WRITE_PARTS_MAX is small");
+    let count = libc::c_int::try_from(count).expect("limits::STREAM_PARTS_MAX is small");
     // SAFETY: the first `count` vectors each name memory that their `Part` borrows for this call:
     // a slice, or bytes inside a map that lives as long as the borrow. The kernel only reads.
     let put = unsafe { libc::writev(to.as_raw_fd(), vectors.as_ptr(), count) };

@@ -86,6 +86,22 @@ pub struct Scan {
     folders: Vec<Box<str>>,
 }
 
+impl Scan {
+    /// The bytes of a block, by its path in the library.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in a few words.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        let file = open_file(&self.root, path).map_err(|error| error.desc().to_owned())?;
+        let file = file.ok_or_else(|| "not a regular file".to_owned())?;
+        let mut bytes = Vec::new();
+        // One byte more than a block may have, so that too many are told.
+        let read = file.take(limits::BLOCK_BYTES_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+}
+
 /// Reads a library: blocks and indexes directly in `directory` and in the directories there.
 ///
 /// # Errors

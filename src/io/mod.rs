@@ -27,6 +27,7 @@ pub mod videos;
 mod beneath;
 mod blobs;
 mod datagram;
+mod gathered;
 mod hashing;
 mod port;
 mod stream;

@@ -25,6 +25,7 @@ use crate::base::port::{Blob, Conn, End, Facts, Gone, Input, Level, Service, Spa
 use crate::base::time::{Mono, Now, Wall};
 use crate::io::blobs::{Home, Map};
 use crate::io::datagram::Datagram;
+use crate::io::gathered::Gathered;
 use crate::io::hashing::Hashing;
 use crate::io::lines::Lines;
 use crate::io::listener::{Accepted, Listener, Place};
@@ -117,6 +118,7 @@ pub struct Reactor {
     streams: Side<Stream>,
     incoming: Option<Socket>,
     maps: Side<Rc<Map>>,
+    gathered: Side<Rc<Gathered>>,
     faulted: Side<()>,
     library: Option<File>,
     songs: Option<File>,
@@ -151,6 +153,7 @@ impl Reactor {
             streams: Side::default(),
             incoming: None,
             maps: Side::default(),
+            gathered: Side::default(),
             faulted: Side::default(),
             library: None,
             songs: None,

@@ -18,6 +18,7 @@ use socket2::SockRef;
 use crate::base::limits;
 use crate::base::port::{Blob, End, Gone};
 use crate::io::blobs::{Map, Part, write_apart, write_parts};
+use crate::io::gathered::Gathered;
 
 /// The kinds of socket that carry streams.
 #[derive(Debug)]
@@ -74,27 +75,40 @@ impl AsRawFd for Socket {
 pub(super) enum Chunk {
     Own { bytes: Box<[u8]>, at: usize },
     Mapped { map: Rc<Map>, blob: Blob, from: u64, len: u64 },
+    Gathered { it: Rc<Gathered>, blob: Blob, from: u64, len: u64 },
 }
 
 impl Chunk {
     fn len(&self) -> u64 {
         match self {
             Self::Own { bytes, at } => (bytes.len() - at) as u64,
-            Self::Mapped { len, .. } => *len,
+            Self::Mapped { len, .. } | Self::Gathered { len, .. } => *len,
         }
     }
 
-    fn part(&self) -> Part<'_> {
-        match self {
+    /// Names its bytes in the first of these places, which are not none; how many were needed.
+    fn parts<'a>(&'a self, into: &mut [Part<'a>]) -> usize {
+        into[0] = match self {
             Self::Own { bytes, at } => Part::Own(&bytes[*at..]),
             Self::Mapped { map, from, len, .. } => Part::Mapped(map, *from, *len),
+            Self::Gathered { it, from, len, .. } => return it.parts(*from, *len, into),
+        };
+        1
+    }
+
+    /// The map that its bytes are in, and the blob that this is to be told of.
+    fn map(&self) -> Option<(Blob, &Rc<Map>)> {
+        match self {
+            Self::Own { .. } => None,
+            Self::Mapped { map, blob, .. } => Some((*blob, map)),
+            Self::Gathered { it, blob, .. } => Some((*blob, it.source()?)),
         }
     }
 
     fn advance(&mut self, by: u64) {
         match self {
             Self::Own { at, .. } => *at += usize::try_from(by).expect("no more than it had"),
-            Self::Mapped { from, len, .. } => {
+            Self::Mapped { from, len, .. } | Self::Gathered { from, len, .. } => {
                 *from += by;
                 *len -= by;
             }
@@ -273,10 +287,13 @@ impl Stream {
     }
 
     fn write(&self) -> io::Result<usize> {
-        let mut parts = [Part::Own(&[]); limits::WRITE_PARTS_MAX];
-        let count = self.queue.len().min(limits::WRITE_PARTS_MAX);
-        for (part, chunk) in parts.iter_mut().zip(&self.queue) {
-            *part = chunk.part();
+        let mut parts = [Part::Own(&[]); limits::STREAM_PARTS_MAX];
+        let mut count = 0;
+        for chunk in &self.queue {
+            if count == parts.len() {
+                break;
+            }
+            count += chunk.parts(&mut parts[count..]);
         }
         // A machine that wants its payloads apart queues one at a time: this is all of one.
         if self.apart {
@@ -288,10 +305,7 @@ impl Stream {
 
     /// The blob of the first mapped chunk: the one whose pages are gone.
     fn faulted(&self) -> Put {
-        let blob = self.queue.iter().find_map(|chunk| match chunk {
-            Chunk::Mapped { blob, .. } => Some(*blob),
-            Chunk::Own { .. } => None,
-        });
+        let blob = self.queue.iter().find_map(|chunk| Some(chunk.map()?.0));
         blob.map_or(Put::Broken(Gone::Other(libc::EFAULT)), Put::Faulted)
     }
 
@@ -299,10 +313,8 @@ impl Stream {
     pub(super) fn mapped(&self) -> Option<(Blob, Rc<Map>)> {
         // A payload that stands apart may end in bytes of its own.
         let looked_at = if self.apart { 2 } else { 1 };
-        self.queue.iter().rev().take(looked_at).find_map(|chunk| match chunk {
-            Chunk::Mapped { map, blob, .. } => Some((*blob, Rc::clone(map))),
-            Chunk::Own { .. } => None,
-        })
+        let mut last = self.queue.iter().rev().take(looked_at);
+        last.find_map(|chunk| chunk.map().map(|(blob, map)| (blob, Rc::clone(map))))
     }
 
     fn advance(&mut self, mut by: u64) {

@@ -18,7 +18,7 @@ use crate::media::index::{self, Entry};
 use crate::media::name::{self, Name};
 use crate::media::names::{Called, Names};
 use crate::media::sniff::Container;
-use crate::media::{Durations, Options};
+use crate::media::{Durations, Options, rates};
 
 /// Asks the header of a block of this directory, by file name, how long it lasts.
 pub type Header<'a> = dyn FnMut(&str) -> Option<Duration> + 'a;
@@ -184,7 +184,8 @@ impl Folder {
         self.unlisted(group, &names);
         self.forget_others(&entries);
         let place = Place { folder: self.path.clone(), stem: stem.into(), container };
-        let lasts = Lasts::of(entries.iter().map(|e| e.lasts)).ok_or((0, Unfit::TooLarge))?;
+        let each: Vec<_> = rates::exact(entries.iter().map(|entry| entry.lasts)).collect();
+        let lasts = Lasts::of(each.into_iter()).ok_or((0, Unfit::TooLarge))?;
         self.movies.push(Movie::new(place, told, lasts));
         Ok(())
     }

@@ -11,6 +11,7 @@ pub mod folder;
 pub mod index;
 pub mod name;
 mod names;
+pub mod rates;
 pub mod schedule;
 pub mod sniff;
 pub mod song;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::base::port::Blob;
 use crate::base::time::Wall;
-use crate::mesh::wire::{NodeId, Stripes};
+use crate::mesh::wire::{NodeId, Stripes, Timeline};
 
 /// What a root is set to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,6 +88,8 @@ pub struct Airing {
     pub starts_at: Wall,
     /// For how long.
     pub lasts: Duration,
+    /// Where it lies on its programme's timeline, where that is known.
+    pub timeline: Option<Timeline>,
 }
 
 /// A block that a member has complete.
@@ -107,6 +109,8 @@ pub struct Arrived {
     pub starts_at: Wall,
     /// For how long.
     pub lasts: Duration,
+    /// Where it lies on its programme's timeline, where the root knew that.
+    pub timeline: Option<Timeline>,
     /// Its first bytes, to tell what it is.
     pub head: Box<[u8]>,
     /// When it was complete.

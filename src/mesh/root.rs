@@ -65,6 +65,7 @@ impl Root {
             stripes,
             air: airing.starts_at,
             lasts: airing.lasts,
+            timeline: airing.timeline,
             movie: airing.movie.clone(),
             name: airing.file.clone(),
         };

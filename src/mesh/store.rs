@@ -19,7 +19,7 @@ use std::rc::Rc;
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, Output, Span};
 use crate::base::time::{Mono, Wall};
-use crate::mesh::wire::{self, NodeId, stripe_of};
+use crate::mesh::wire::{self, NodeId, Timeline, stripe_of};
 
 /// What is known of a block from its heads.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +30,7 @@ pub(super) struct Facts {
     pub(super) lasts: Duration,
     pub(super) movie: Rc<str>,
     pub(super) name: Rc<str>,
+    pub(super) timeline: Option<Timeline>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -258,6 +259,7 @@ impl Store {
             lasts: announced.lasts,
             movie: announced.movie.as_str().into(),
             name: announced.name.as_str().into(),
+            timeline: announced.timeline,
         };
         let mut held = Held::new(facts, blob, cx.now.mono, true);
         held.hash = Some(announced.block_hash);
@@ -453,6 +455,7 @@ impl Store {
             stripe_hash: part.hash?,
             movie: held.facts.movie.to_string(),
             name: held.facts.name.to_string(),
+            timeline: held.facts.timeline,
         };
         let len = range.end - range.start;
         Some((announced, Span { blob: held.blob, from: part.start + range.start, len }))
@@ -507,6 +510,7 @@ impl Held {
     fn agrees(&self, head: &wire::Block) -> bool {
         (self.facts.length, self.facts.stripes) == (head.length, head.stripes)
             && (self.facts.air, self.facts.lasts) == (head.air, head.lasts)
+            && self.facts.timeline == head.timeline
             && self.hash == Some(head.block_hash)
     }
 

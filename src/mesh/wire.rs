@@ -31,7 +31,7 @@ mod tests;
 pub use codec::{HEAD_BYTES, Parsed, WireError, parse};
 pub use message::{
     Accept, Beat, Block, Denial, Gone, Hello, Join, Loss, Message, Path, Peer, Place, Refuse,
-    Refused, Report, Subscribe, Want,
+    Refused, Report, Subscribe, Timeline, Want,
 };
 pub use message::{Release, stripe_of};
 pub use set::{NodeId, Stripes};

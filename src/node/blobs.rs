@@ -27,7 +27,7 @@ impl Node {
     }
 
     pub(super) fn faulted(&mut self, blob: Blob) {
-        if self.song_faulted(blob) || self.file_faulted(blob) {
+        if self.song_faulted(blob) || self.file_faulted(blob) || self.edge_faulted(blob) {
             return;
         }
         for (number, channel) in self.channels.iter_mut().enumerate() {

@@ -39,6 +39,7 @@ impl Node {
             + playouts().map(Playout::timers).sum::<usize>()
             + client.clone().map(tv::client::Client::timers).sum::<usize>()
             + self.trees.iter().map(Trees::timers).sum::<usize>()
+            + self.edge.timers()
             + self.events.iter().map(events::server::Server::timers).sum::<usize>();
         assert_eq!(self.cx.wheel.len(), timers, "each timer has an owner");
         let blobs = self.channels.iter().map(|c| c.window.iter().count()).sum::<usize>()

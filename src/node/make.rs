@@ -26,6 +26,7 @@ pub(super) fn channels(config: &Config, catalog: &Catalog, now: Now) -> Vec<Chan
             playout: None,
             // Caches may hold blocks of an earlier run: numbers must not come again.
             arrivals: (u64::try_from(now.wall.seconds()).unwrap_or(0), 0),
+            run: now.wall.0.unsigned_abs(),
         });
     }
     channels
@@ -50,6 +51,7 @@ fn scheduled(config: &config::Channel, catalog: &Catalog, lead: Duration) -> Cha
         window: Window::default(),
         playout: Some(playout),
         arrivals: (0, 0),
+        run: 0,
     }
 }
 

@@ -78,6 +78,8 @@ struct Channel {
     playout: Option<Playout>,
     /// The number of the next block that the tv client brings, and how many it brought.
     arrivals: (u64, u64),
+    /// What the numbering of blocks is called that come without one.
+    run: u64,
 }
 
 /// Everything that a process is, but for what touches the world.
@@ -127,7 +129,8 @@ impl Node {
     ) -> Self {
         let tv = config.tv.as_ref().map(|tv| tv::server::Server::new(tv, &environment.attached));
         let http = config.http.as_ref();
-        let http = http.map(|h| http::server::Server::new(h.connections_max, h.per_address_max));
+        let http = http
+            .map(|h| http::server::Server::new(h.connections_max, h.per_address_max, h.lag_max));
         let control = config.control.as_ref().map(|_| control::server::Server::new());
         let jukebox = make::jukebox(&config, &environment);
         let channels = make::channels(&config, catalog, now);
@@ -343,7 +346,10 @@ impl Node {
             Some(Service::TvCallback) => {
                 self.tv.iter_mut().for_each(|tv| tv.sent(cx, conn, bytes, left));
             }
-            Some(Service::Http) => self.http.iter_mut().for_each(|h| h.sent(cx, conn, left)),
+            Some(Service::Http) => {
+                self.http.iter_mut().for_each(|h| h.sent(cx, conn, left));
+                self.edge_catch_up();
+            }
             Some(Service::Control) => {
                 self.control.iter_mut().for_each(|c| c.sent(cx, conn, left));
             }
@@ -497,6 +503,7 @@ impl Node {
             starts_at: at,
             lasts: period,
             replaced: false,
+            place: None,
         };
         self.pass(block);
     }

@@ -142,9 +142,12 @@ impl Node {
 
     fn reload_http(&mut self) {
         match (&mut self.http, &self.config.http) {
-            (Some(http), Some(h)) => http.set_limits(h.connections_max, h.per_address_max),
+            (Some(http), Some(h)) => {
+                http.set_limits(h.connections_max, h.per_address_max, h.lag_max);
+            }
             (None, Some(h)) => {
-                let http = http::server::Server::new(h.connections_max, h.per_address_max);
+                let http =
+                    http::server::Server::new(h.connections_max, h.per_address_max, h.lag_max);
                 self.http = Some(http);
             }
             (Some(_), None) => {

@@ -20,7 +20,11 @@ impl Node {
             self.http.as_mut().and_then(http::server::Server::poll_request)
         {
             said = true;
-            let response = match edge::want(&request.path) {
+            let wanted = edge::want(&request.path, request.query.as_deref());
+            if Document::of(&request.path) == Some(Document::Status) {
+                self.probe_all();
+            }
+            let response = match wanted {
                 Some((channel, want)) => self.edge_answer(conn, channel, want),
                 None => Some(answer(self, &request)),
             };
@@ -32,6 +36,9 @@ impl Node {
             self.control.as_mut().and_then(control::server::Server::poll_command)
         {
             said = true;
+            if command.what == control::What::Status {
+                self.probe_all();
+            }
             let text = status::control(self, command);
             self.control.iter_mut().for_each(|c| c.respond(&mut self.cx, conn, text.clone()));
         }

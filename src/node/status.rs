@@ -30,6 +30,7 @@ pub(super) fn of(node: &Node) -> Status {
     Status {
         node: process(node),
         channels: numbered.map(|(number, c)| channel(node, number, c)).collect(),
+        movies: node.movie_statuses(),
         tv: node.tv.as_ref().map(tv),
         receive: node.client.as_ref().map(receive),
         store: node.spool.as_ref().map(|spool| store(node, spool)),

@@ -203,6 +203,38 @@ fn a_client_comes_back_when_its_server_does() {
     );
 }
 
+#[test]
+fn what_is_no_movie_is_said_to_players_once_a_block_and_leaves_nothing_behind() {
+    let mut world = world();
+    let server = server(&mut world, &["a"]);
+    world.run(ms(3000));
+    for _ in 0..2 {
+        for path in ["/ch/0.ts", "/ch/0.mp4", "/ch/0.mkv"] {
+            let answer = world.http(server, &format!("GET {path}"));
+            assert_eq!(answer.status, 404, "{path}");
+            assert!(answer.text().starts_with("byte "), "{path}: {}", answer.text());
+        }
+    }
+    // All that a playlist can list are gaps.
+    let list = world.http(server, "GET /ch/0/index.m3u8").text();
+    assert_eq!(list.matches("#EXT-X-GAP\n").count(), 6, "{list}");
+    let told = |world: &World, part: &str| {
+        world.hosts[server].lines.iter().filter(|(_, line)| line.contains(part)).count()
+    };
+    assert_eq!(told(&world, "not for players"), 5 + 2, "each block of the movie and the filler");
+    world.http(server, "GET /status.json");
+    world.run(ms(100));
+    let movies = world.hosts[server].node.status().movies;
+    let names: Vec<_> = movies.iter().map(|movie| movie.name.as_str()).collect();
+    assert_eq!(names, ["a", "f"]);
+    let why = |output: &crate::base::status::OutputStatus| output.why_not.is_some();
+    assert!(movies.iter().all(|m| m.outputs.as_ref().is_some_and(|o| o.iter().all(why))));
+    assert_eq!(told(&world, "filler f is not for all players"), 1);
+    world.stop(server);
+    world.run(ms(3100));
+    world.hosts[server].check_empty();
+}
+
 // Stopping.
 
 #[test]

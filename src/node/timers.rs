@@ -32,6 +32,7 @@ impl Node {
                 let cx = &mut self.cx;
                 self.events.iter_mut().for_each(|e| e.tick(cx));
             }
+            Why::EdgeProbe => self.probe_next(),
             Why::DrainLimit => self.finish(),
             _ => self.conn_timeout(Conn(Key::from_bits(what)), why),
         }

@@ -15,13 +15,13 @@ use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Span, Why};
 use crate::base::time::Wall;
 use crate::base::wheel::Timer;
-use crate::channel::Block;
 use crate::channel::playout::Playout;
+use crate::channel::{Block, Place};
 use crate::config::{self, Role};
 use crate::media::name;
 use crate::media::schedule::Schedule;
 use crate::media::sniff::{Container, sniff};
-use crate::mesh::wire::NodeId;
+use crate::mesh::wire::{NodeId, Timeline};
 use crate::mesh::{
     Airing, Arrived, Event, Lobby, MemberSettings, Mesh, PartSettings, RootSettings,
 };
@@ -405,6 +405,7 @@ impl Node {
             len: block.len,
             starts_at: block.starts_at,
             lasts: block.lasts,
+            timeline: block.place.map(|place| timeline(block, place)),
         };
         mesh.air(&mut self.cx, &airing);
     }
@@ -445,7 +446,8 @@ impl Node {
                 let stays = tree.waiting.partition_point(|b| b.starts_at < arrived.starts_at);
                 tree.waiting.drain(stays..).for_each(|block| self.cx.release(block.blob));
                 tree.lent.push(arrived.blob);
-                tree.waiting.push_back(Rc::new(block(&arrived)));
+                let run = tree.mesh.as_ref().and_then(Mesh::epoch).unwrap_or(0);
+                tree.waiting.push_back(Rc::new(block(&arrived, run)));
                 self.air_due(number);
             }
             Event::Left => {
@@ -531,7 +533,13 @@ fn file_name(path: &Rc<str>) -> Rc<str> {
     path.rsplit_once('/').map_or_else(|| Rc::clone(path), |(_, name)| name.into())
 }
 
-fn block(arrived: &Arrived) -> Block {
+/// What the mesh carries of a block's place: the run is the mesh's own.
+fn timeline(block: &Block, place: Place) -> Timeline {
+    let Place { since_epoch_ns, first, last, .. } = place;
+    Timeline { since_epoch_ns, first, last, stands_in: block.replaced }
+}
+
+fn block(arrived: &Arrived, run: u64) -> Block {
     // A block of no known kind keeps the seed's extension.
     let container = sniff(&arrived.head).unwrap_or(Container::Mkv);
     let number = name::parse(&arrived.file).map_or(0, |name| name.number);
@@ -546,6 +554,12 @@ fn block(arrived: &Arrived) -> Block {
         container,
         starts_at: arrived.starts_at,
         lasts: arrived.lasts,
-        replaced: false,
+        replaced: arrived.timeline.is_some_and(|timeline| timeline.stands_in),
+        place: arrived.timeline.map(|timeline| Place {
+            run,
+            since_epoch_ns: timeline.since_epoch_ns,
+            first: timeline.first,
+            last: timeline.last,
+        }),
     }
 }

@@ -1,5 +1,9 @@
 //! What players and TV apps take from the HTTP port: lists, guide, page, endless streams, HLS.
 
+mod nonsense;
+mod refused;
+mod relays;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -19,9 +23,27 @@ fn demo() -> (Lab, Daemon) {
 fn setup(lab: &Lab, name: &str) -> Server {
     let mut server = Server::new(lab, &["clock"]);
     server.name = name.to_owned();
-    server.library =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("movies").to_str().expect("a path").to_owned();
+    server.library = movies();
     server
+}
+
+/// The movies of the demo.
+fn movies() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("movies").to_str().expect("a path").to_owned()
+}
+
+/// What a playlist names: init segments and segments, in order.
+fn names_of(list: &str) -> Vec<String> {
+    let name = |line: &str| match line.strip_prefix("#EXT-X-MAP:URI=\"") {
+        Some(rest) => Some(rest.trim_end_matches('"').to_owned()),
+        None => (!line.starts_with('#')).then(|| line.to_owned()),
+    };
+    list.lines().filter_map(name).collect()
+}
+
+/// Whether these are packets of a transport stream, the last one perhaps cut.
+fn same_packets(bytes: &[u8]) -> bool {
+    bytes.chunks(188).all(|packet| packet[0] == 0x47)
 }
 
 /// The first bytes of an answer without end, its head cut off.
@@ -107,7 +129,7 @@ fn endless_outputs_begin_at_once_and_go_on() {
         assert!(head.contains(media_type) && !head.contains("Content-Length"), "{head}");
         assert!(body[at..].starts_with(magic), "{path}: {:x?}", &body[..8]);
         if path == "/ch/0.ts" {
-            assert!(body.chunks(188).all(|packet| packet[0] == 0x47), "packet after packet");
+            assert!(same_packets(&body), "packet after packet");
         }
     }
 }
@@ -127,11 +149,7 @@ fn two_servers_give_the_same_playlists_and_segments() {
         assert_eq!(same.header("cache-control"), Some("public, max-age=1"));
         let text = same.text();
         assert!(text.contains("#EXT-X-PROGRAM-DATE-TIME:"), "{text}");
-        let uri = |line: &str| match line.strip_prefix("#EXT-X-MAP:URI=\"") {
-            Some(rest) => Some(rest.trim_end_matches('"').to_owned()),
-            None => (!line.starts_with('#')).then(|| line.to_owned()),
-        };
-        let names: Vec<_> = text.lines().filter_map(uri).collect();
+        let names = names_of(text);
         assert!(names.len() >= 6, "{text}");
         for name in names {
             // All but the live ones are from before both started.
@@ -150,10 +168,16 @@ fn two_servers_give_the_same_playlists_and_segments() {
 fn what_is_not_made_for_players_says_so() {
     let (_lab, daemon) = demo();
     on_the_air(&daemon);
-    for path in ["/ch/1.ts", "/ch/0.avi", "/ch/0/99999999999.ts", "/ch/0/init-99999999999.mp4"] {
+    let list = http::get(daemon.http(), "/ch/0/ts.m3u8");
+    let newest = names_of(list.text()).pop().expect("a segment");
+    let (run, _) = newest.split_once('-').expect("a run and a number");
+    let path = |seq: &str| format!("/ch/0/{run}-{seq}.ts");
+    for path in ["/ch/1.ts", "/ch/0.avi", "/ch/0/init-0123456789abcdef.mp4", &path("99999999999")] {
         assert_eq!(http::get(daemon.http(), path).status, 404, "{path}");
     }
-    assert_eq!(http::get(daemon.http(), "/ch/0/0.ts").status, 410, "its time is over");
+    assert_eq!(http::get(daemon.http(), &path("0")).status, 410, "its time is over");
+    let other = format!("/ch/0/0123456789abcdef-{}", newest.split_once('-').unwrap().1);
+    assert_eq!(http::get(daemon.http(), &other).status, 410, "another programme");
 }
 
 #[test]
@@ -165,5 +189,42 @@ fn a_block_that_is_no_movie_is_refused_with_its_reason() {
     let answer = http::get(daemon.http(), "/ch/0.ts");
     assert_eq!(answer.status, 404);
     assert!(!answer.text().is_empty());
-    daemon.wait_text("channel 0: block ");
+    daemon.wait_text("channel 0: movie clip, block ");
+}
+
+#[test]
+fn a_playlist_of_short_blocks_is_answered_when_the_next_is_on() {
+    let lab = Lab::new();
+    let short = lab.movies().join("short");
+    std::fs::create_dir(&short).unwrap();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/container_mkv");
+    let mut files: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    let block = std::fs::read(&files[0]).unwrap();
+    let mut index = vec!["#EXTM3U".to_owned()];
+    for number in 0..4 {
+        let name = format!("short_{number:05}.mkv");
+        std::fs::write(short.join(&name), &block).unwrap();
+        index.extend(["#EXTINF:0.400000,".to_owned(), name]);
+    }
+    std::fs::write(short.join("short.m3u8"), index.join("\n")).unwrap();
+    let daemon = Daemon::start(&Server::new(&lab, &["short"]).write(&lab));
+    on_the_air(&daemon);
+    for path in ["/ch/0/index.m3u8", "/ch/0/ts.m3u8"] {
+        let list = http::get(daemon.http(), path);
+        let text = list.text();
+        assert!(text.contains("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,"), "{text}");
+        let newest = names_of(text).pop().expect("a segment");
+        let number = newest.split_once('-').and_then(|(_, rest)| rest.split_once('.')).unwrap().0;
+        let next = number.parse::<u64>().unwrap() + 1;
+        let list = http::get(daemon.http(), &format!("{path}?_HLS_msn={next}&_HLS_part=0"));
+        assert_eq!(list.status, 200, "{}", list.text());
+        let listed = names_of(list.text()).pop().expect("a segment");
+        assert!(listed.contains(&format!("-{next}.")), "{listed} is the one that was waited for");
+        let part = format!("#EXT-X-PART:DURATION=0.400000,URI=\"{listed}\",INDEPENDENT=YES");
+        assert!(list.text().contains(&part), "{}", list.text());
+        for nonsense in ["_HLS_msn=9999999999999", "_HLS_msn=x", "_HLS_part=0"] {
+            assert_eq!(http::get(daemon.http(), &format!("{path}?{nonsense}")).status, 400);
+        }
+    }
 }

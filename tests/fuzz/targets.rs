@@ -63,7 +63,8 @@ fn outputs(data: &[u8], block: &Block) {
         assert!(range.end <= data.len(), "frames lie in the block");
     }
     let lasts_ns = block.lasts_ns;
-    let clock = Clock { seq: 7, starts_ns: 1 << 40, lasts_ns, first: true, last: true };
+    let clock =
+        Clock { seq: 7, starts_ns: 1 << 40, lasts_ns, first: true, last: true, stands_in: false };
     let mkv = container::mkv::clusters(block, &clock);
     assert_eq!(mkv.bytes(data).len() as u64, mkv.len());
     if Output::Mp4.takes(block).is_ok() {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::base::arena::Arena;
 use crate::base::limits;
-use crate::base::port::{Blob, Conn, End, Output, Payload, Service, Wake, Why};
+use crate::base::port::{Blob, Conn, End, Gather, Output, Payload, Service, Wake, Why};
 use crate::base::rng::Rng;
 use crate::base::time::{Mono, Now};
 use crate::base::wheel::{Timer, Wheel};
@@ -180,10 +180,10 @@ impl Cx {
         Some(blob)
     }
 
-    /// Makes a blob of these bytes.
-    pub fn keep(&mut self, bytes: impl Into<Box<[u8]>>) -> Option<Blob> {
+    /// Makes a blob of this, whose pieces may be ranges of another.
+    pub fn keep(&mut self, of: Option<Blob>, gather: Gather) -> Option<Blob> {
         let blob = self.blobs.insert(()).map(Blob)?;
-        self.out.push_back(Output::Keep { blob, bytes: bytes.into() });
+        self.out.push_back(Output::Keep { blob, of, gather });
         Some(blob)
     }
 

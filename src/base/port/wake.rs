@@ -26,6 +26,8 @@ pub enum Why {
     ReceivePatience,
     /// A channel's next block is due.
     BlockStart,
+    /// A movie's first block is looked at, for what players can have of it.
+    EdgeProbe,
     /// http: a request head is not complete.
     HeadPatience,
     /// http: a kept connection is idle.

@@ -2,40 +2,7 @@
 //! blurred, durations from it, decode times as the sorted times of showing. Pure arithmetic.
 
 use crate::container::types::{Codec, Frame, Track};
-
-/// Times of a frame that films and broadcasts have: nanoseconds and for how many frames.
-const USUAL: [Step; 14] = [
-    Step { ns: 1_001_000_000_000, frames: 24_000 },
-    Step { ns: 1_000_000_000, frames: 24 },
-    Step { ns: 1_000_000_000, frames: 25 },
-    Step { ns: 1_001_000_000_000, frames: 30_000 },
-    Step { ns: 1_000_000_000, frames: 30 },
-    Step { ns: 1_001_000_000_000, frames: 48_000 },
-    Step { ns: 1_000_000_000, frames: 48 },
-    Step { ns: 1_000_000_000, frames: 50 },
-    Step { ns: 1_001_000_000_000, frames: 60_000 },
-    Step { ns: 1_000_000_000, frames: 60 },
-    Step { ns: 1_000_000_000, frames: 100 },
-    Step { ns: 1_001_000_000_000, frames: 120_000 },
-    Step { ns: 1_000_000_000, frames: 120 },
-    Step { ns: 1_000_000_000, frames: 15 },
-];
-
-/// An even grid: so many nanoseconds for so many frames.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Step {
-    ns: i64,
-    frames: i64,
-}
-
-impl Step {
-    /// The time of frame `index` from the first, rounded to the nearest nanosecond.
-    fn at(self, index: usize) -> i64 {
-        let exact = i128::from(self.ns) * index as i128;
-        let frames = i128::from(self.frames);
-        i64::try_from((exact + frames / 2) / frames).unwrap_or(i64::MAX)
-    }
-}
+use crate::media::rates::{Step, USUAL};
 
 /// `count` units of `per_second` in nanoseconds, to the nearest.
 pub(crate) fn nanoseconds(count: u64, per_second: u32) -> u64 {

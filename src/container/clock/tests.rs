@@ -78,7 +78,14 @@ fn a_day_of_blocks_stays_exact() {
         [(24_000, 1001, 48), (30_000, 1001, 60), (50, 1, 100), (60, 1, 120)]
     {
         let film = Film { frames, seconds, block: per_block };
-        let mut clock = Clock { seq: 0, starts_ns: 0, lasts_ns: 0, first: false, last: false };
+        let mut clock = Clock {
+            seq: 0,
+            starts_ns: 0,
+            lasts_ns: 0,
+            first: false,
+            last: false,
+            stands_in: false,
+        };
         let (mut off_most, mut apart_most, mut seam_most) = (0, 0, 0);
         let mut sound_ends: Option<i64> = None;
         for number in 0..i64::MAX {
@@ -115,7 +122,8 @@ fn a_day_of_blocks_stays_exact() {
 
 #[test]
 fn ticks_are_rounded_once() {
-    let clock = Clock { seq: 1, starts_ns: 1, lasts_ns: 2, first: false, last: false };
+    let clock =
+        Clock { seq: 1, starts_ns: 1, lasts_ns: 2, first: false, last: false, stands_in: false };
     assert_eq!(clock.absolute(0), 2_000_000_001);
     assert_eq!(clock.ticks(0, 90_000), 180_000);
     assert_eq!(clock.ticks(5_555, 90_000), 180_001);
@@ -128,13 +136,26 @@ fn sound_beyond_the_ends_of_a_movie_is_left_out_there_only() {
     let (block, _) = block(film, 0, &vec![0; 32 << 10]);
     let (early, late) = (-21_333_333, 2_000_000_000);
     let sound = |pts| Frame { pts, ..*block.frames_of(1).next().unwrap() };
-    let clock = |first, last| Clock { seq: 0, starts_ns: 0, lasts_ns: 2_000_000_000, first, last };
-    assert!(clock(false, false).airs(&block, &sound(early)));
-    assert!(clock(false, false).airs(&block, &sound(late)));
-    assert!(!clock(true, false).airs(&block, &sound(early)));
-    assert!(!clock(false, true).airs(&block, &sound(late)));
-    let picture = Frame { pts: early, ..*block.frames_of(0).next().unwrap() };
-    assert!(clock(true, true).airs(&block, &picture), "pictures always");
+    let clock = |first, last| Clock {
+        seq: 0,
+        starts_ns: 0,
+        lasts_ns: 2_000_000_000,
+        first,
+        last,
+        stands_in: false,
+    };
+    assert!(clock(false, false).sounds(&sound(early)));
+    assert!(clock(false, false).sounds(&sound(late)));
+    assert!(!clock(true, false).sounds(&sound(early)));
+    assert!(!clock(false, true).sounds(&sound(late)));
+    let pictures =
+        |clock: Clock| clock.frames(&block).iter().filter(|frame| frame.track == 0).count();
+    assert_eq!(pictures(clock(true, true)), 50, "pictures always");
+    // Of what stands in for a block of one second half the pictures fit.
+    let shorter = Clock { lasts_ns: 1_000_000_000, ..clock(false, false) };
+    assert_eq!((pictures(shorter), pictures(shorter.standing_in())), (50, 25));
+    let shown = |frame: &Frame| frame.pts < 1_000_000_000;
+    assert!(shorter.standing_in().frames(&block).iter().all(shown));
 }
 
 #[test]

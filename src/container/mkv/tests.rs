@@ -98,7 +98,7 @@ fn what_is_wrong_is_told_with_its_byte() {
     let uneven = file(&[], &[&[0x81, 0, 0, LACED_EVENLY << 1, 2, 1, 2]]);
     assert!(read(&uneven).unwrap_err().to_string().contains("do not fill their block"));
     let none = file(&[], &[]);
-    assert_eq!(read(&none), Err(Error::Missing { what: "a frame of its first track" }));
+    assert_eq!(read(&none), Err(Error::missing(none.len(), "a frame of its first track")));
     let long = [&none[..], &[0xa3, 0x90]].concat();
     assert!(matches!(read(&long), Err(Error::Cut { what: "a SimpleBlock", wants: 16, .. })));
 }

@@ -101,8 +101,7 @@ fn private(track: &Track) -> Vec<u8> {
 #[must_use]
 pub fn clusters(block: &Block, clock: &Clock) -> Pieces {
     let mut pieces = Pieces::default();
-    let frames: Vec<Frame> =
-        block.frames.iter().filter(|f| clock.airs(block, f)).copied().collect();
+    let frames = clock.frames(block);
     let time = |frame: &Frame| clock.ticks(frame.pts, 1000);
     let mut rest = frames.as_slice();
     while let Some(first) = rest.first() {

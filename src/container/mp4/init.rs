@@ -149,7 +149,7 @@ fn parameters(b: &mut Vec<u8>, id: u32, track: &Track) {
         Codec::Vp9 => put_full(b, *b"vpcC", (1, 0), |b| b.extend(config)),
         Codec::Ac3 => put(b, *b"dac3", |b| b.extend(config)),
         Codec::Opus => put(b, *b"dOps", |b| b.extend(opus(config))),
-        Codec::Flac => put_full(b, *b"dfLa", (0, 0), |b| b.extend(config)),
+        Codec::Flac => put_full(b, *b"dfLa", (0, 0), |b| b.extend(stream_info(config))),
         Codec::Mpeg2 => put_full(b, *b"esds", (0, 0), |b| b.extend(stream(id, 0x61, 4, config))),
         Codec::Mp3 => {
             let object = if track.rate() >= 32_000 { 0x6b } else { 0x69 };
@@ -159,6 +159,19 @@ fn parameters(b: &mut Vec<u8>, id: u32, track: &Track) {
             put_full(b, *b"esds", (0, 0), |b| b.extend(stream(id, 0x40, 5, config)));
         }
     }
+}
+
+/// FLAC's stream information alone (RFC 9639, 8.2), without what differs from block to block of one
+/// encode: sizes of frames, the number of samples and their checksum, where 0 is "not known".
+fn stream_info(config: &[u8]) -> Vec<u8> {
+    let Some(info) = config.first_chunk::<38>() else { return config.to_vec() };
+    let mut info = *info;
+    // No other metadata follows.
+    info[0] |= 0x80;
+    info[8..14].fill(0);
+    info[17] &= 0xf0;
+    info[18..].fill(0);
+    info.to_vec()
 }
 
 /// `dOps` of an `OpusHead`: the same fields, the other way round (Opus in ISOBMFF, 4.3.2).

@@ -29,7 +29,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Block, Error> {
         }
     }
     let mut builder = Builder::new(&Cursor::new(bytes), BLUR_NS);
-    let movie = movie.ok_or(Error::Missing { what: "a moov box" })?;
+    let movie = movie.ok_or(Error::missing(bytes.len(), "a moov box"))?;
     let mut tracks = tracks(&mut builder, movie)?;
     for track in &tracks {
         track.tables.frames(&mut builder, track)?;

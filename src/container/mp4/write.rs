@@ -56,8 +56,7 @@ pub fn fragments(
     part: Option<Duration>,
 ) -> Result<Fragments, WhyNot> {
     Output::Mp4.takes(block)?;
-    let frames: Vec<Frame> =
-        block.frames.iter().filter(|f| clock.airs(block, f)).copied().collect();
+    let frames = clock.frames(block);
     let places = places(block, &frames, clock);
     let cuts = cuts(&frames, part.map(nanos));
     let mut whole = Fragments { pieces: Pieces::default(), runs: Vec::with_capacity(cuts.len()) };

@@ -25,7 +25,7 @@ pub(crate) fn has_prefixes(bytes: &[u8]) -> bool {
 /// Reads a block of packets.
 pub(crate) fn read(bytes: &[u8]) -> Result<Block, Error> {
     let packets = Packets::new(bytes);
-    let declared = declared(&packets)?;
+    let declared = declared(&packets, bytes.len())?;
     let picture = declared.iter().position(|stream| stream.codec.is_video());
     let sounds = (0..declared.len()).filter(|at| !declared[*at].codec.is_video());
     let mut builder = Builder::new(&Cursor::new(bytes), BLUR_NS);
@@ -40,11 +40,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Block, Error> {
 }
 
 /// The streams of the first programme, from the first tables that name them.
-fn declared(packets: &Packets<'_>) -> Result<Vec<Declared>, Error> {
+fn declared(packets: &Packets<'_>, bytes: usize) -> Result<Vec<Declared>, Error> {
     let program = find(packets, psi::PAT_PID, Section::program)?
-        .ok_or(Error::Missing { what: "a table of programmes" })?;
+        .ok_or(Error::missing(bytes, "a table of programmes"))?;
     let mut streams = find(packets, program, Section::streams)?
-        .ok_or(Error::Missing { what: "a table of streams" })?;
+        .ok_or(Error::missing(bytes, "a table of streams"))?;
     streams.truncate(limits::DECLARED_TRACKS_MAX);
     Ok(streams)
 }

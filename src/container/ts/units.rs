@@ -101,7 +101,7 @@ fn coded(builder: &mut Builder<'_>, declared: &Declared, stream: &Stream) -> Res
     let (codec, bytes) = (declared.codec, stream.bytes());
     let sets = Sets::find(codec, bytes);
     let Some(config) = sets.record(codec) else {
-        return Err(Error::Missing { what: "the parameter sets of its picture" });
+        return Err(Error::missing(builder.bytes().len(), "the parameter sets of its picture"));
     };
     let shape = Shape::Video { width: 0, height: 0 };
     let new = Track { codec, shape, config, frame_ns: None, reorder: 0 };

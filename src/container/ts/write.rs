@@ -41,8 +41,7 @@ struct Group {
 /// Why ts cannot carry one of the tracks.
 pub fn packets(bytes: &[u8], block: &Block, clock: &Clock) -> Result<Vec<u8>, WhyNot> {
     Output::Ts.takes(block)?;
-    let frames: Vec<Frame> =
-        block.frames.iter().filter(|f| clock.airs(block, f)).copied().collect();
+    let frames = clock.frames(block);
     let groups = groups(block, &frames);
     let mut writer = Writer {
         bytes,

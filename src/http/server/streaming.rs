@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::base::limits;
-
 /// An answer without end.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -49,11 +47,11 @@ impl Stream {
     }
 
     /// A block of so many bytes wants to be given.
-    pub(super) fn push(&mut self, bytes: u64) -> Result<(), Behind> {
+    pub(super) fn push(&mut self, bytes: u64, lag_max: usize) -> Result<(), Behind> {
         if self.behind && !self.blocks.is_empty() {
             return Err(Behind::Still);
         }
-        self.behind = self.blocks.len() >= limits::HTTP_LAG_BLOCKS_MAX;
+        self.behind = self.blocks.len() >= lag_max;
         if self.behind {
             let again = core::mem::replace(&mut self.warned, true);
             return Err(if again { Behind::Again } else { Behind::First });
@@ -72,6 +70,11 @@ impl Stream {
             self.blocks.pop_front();
         }
         body
+    }
+
+    /// Whether it missed blocks and has taken all that it was given. Once each time.
+    pub(super) fn has_caught_up(&mut self) -> bool {
+        self.behind && self.is_empty() && core::mem::take(&mut self.behind)
     }
 
     /// Whether all that was given is taken.
@@ -93,24 +96,26 @@ mod tests {
     fn who_is_behind_misses_blocks_once_and_is_closed_the_next_time() {
         let mut stream = Stream::new(110, 10);
         let full = |stream: &mut Stream| {
-            (0..limits::HTTP_LAG_BLOCKS_MAX).for_each(|_| assert_eq!(stream.push(100), Ok(())));
+            (0..3).for_each(|_| assert_eq!(stream.push(100, 3), Ok(())));
         };
         full(&mut stream);
-        assert_eq!((stream.push(100), stream.push(100)), (Err(Behind::First), Err(Behind::Still)));
+        assert_eq!(stream.push(100, 3), Err(Behind::First));
+        assert_eq!(stream.push(100, 3), Err(Behind::Still));
         // One block taken is not yet a clean start.
         stream.taken(stream.given - 210);
-        assert_eq!(stream.push(100), Err(Behind::Still));
+        assert_eq!((stream.push(100, 3), stream.has_caught_up()), (Err(Behind::Still), false));
         stream.taken(0);
         assert!(stream.is_empty());
+        assert_eq!((stream.has_caught_up(), stream.has_caught_up()), (true, false));
         full(&mut stream);
-        assert_eq!(stream.push(100), Err(Behind::Again));
+        assert_eq!(stream.push(100, 3), Err(Behind::Again));
     }
 
     #[test]
     fn body_bytes_are_counted_once() {
         let mut stream = Stream::new(110, 10);
         assert_eq!((stream.taken(60), stream.taken(5), stream.taken(0)), (0, 5, 5));
-        assert_eq!(stream.push(40), Ok(()));
+        assert_eq!(stream.push(40, 1), Ok(()));
         assert!(stream.is_alone() && !stream.is_empty());
         assert_eq!((stream.taken(30), stream.taken(0), stream.taken(0)), (10, 30, 0));
     }

@@ -13,6 +13,8 @@ use crate::base::port::{Blob, Payload, Wake};
 use crate::base::time::{Now, Wall};
 use crate::http::answer::Body;
 
+/// Blocks that may wait for a reader.
+const LAG: usize = 3;
 const TEXT: &str = "GET /text HTTP/1.1\r\nHost: h\r\n\r\n";
 const LEN: u64 = 1000;
 
@@ -44,7 +46,7 @@ impl World {
         let mut cx = Cx::new(Now { wall, ..Now::default() }, 1);
         let blob = cx.create(LEN).unwrap();
         cx.out.clear();
-        let server = Server::new(connections_max, per_address_max);
+        let server = Server::new(connections_max, per_address_max, LAG);
         Self {
             cx,
             server,

@@ -10,9 +10,12 @@ use nix::libc;
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use crate::base::limits;
-use crate::base::port::{Blob, Conn, End, Gone, Output, Payload, Service, Span, StoreError, Train};
+use crate::base::port::{
+    Blob, Conn, End, Gather, Gone, Output, Payload, Service, Span, StoreError, Train,
+};
 use crate::base::time::Now;
 use crate::io::blobs::{Found, Home, Map, Part};
+use crate::io::gathered::Gathered;
 use crate::io::port::Port;
 use crate::io::reactor::{Reactor, Told};
 use crate::io::stream::{Chunk, Directed, Socket, Stream, gone};
@@ -50,7 +53,7 @@ impl Reactor {
             Output::Seal { blob, len } => self.seal(blob, len, now),
             Output::Hash { span } => self.hash_later(span),
             Output::Read { span } => self.read_back(span),
-            Output::Keep { blob, bytes } => self.keep(blob, &bytes),
+            Output::Keep { blob, of, gather } => self.keep(blob, of, gather),
             Output::Release { blob } => self.release(blob),
             Output::Store { blob, len, name } => self.store(blob, len, name),
             Output::Unstore { name } => {
@@ -98,13 +101,7 @@ impl Reactor {
     }
 
     fn send(&mut self, conn: Conn, payload: Payload) {
-        let map = payload.body.and_then(|body| self.maps.get(body.blob.0));
-        let chunk = payload.body.zip(map).map(|(body, map)| Chunk::Mapped {
-            map: Rc::clone(map),
-            blob: body.blob,
-            from: body.from,
-            len: body.len,
-        });
+        let chunk = payload.body.and_then(|body| self.chunk(body));
         let Some(stream) = self.streams.get_mut(conn.0) else { return };
         if payload.body.is_some() && chunk.is_none() {
             return self.drop_stream(conn, Gone::Faulted);
@@ -119,6 +116,16 @@ impl Reactor {
         }
         stream.push(Chunk::Own { bytes: payload.tail, at: 0 });
         self.mark_dirty(conn);
+    }
+
+    /// Bytes of a blob, whatever it consists of.
+    fn chunk(&self, body: Span) -> Option<Chunk> {
+        let Span { blob, from, len } = body;
+        if let Some(map) = self.maps.get(blob.0) {
+            return Some(Chunk::Mapped { map: Rc::clone(map), blob, from, len });
+        }
+        let it = Rc::clone(self.gathered.get(blob.0)?);
+        Some(Chunk::Gathered { it, blob, from, len })
     }
 
     fn direct(&mut self, conn: Conn, into: Span) {
@@ -276,10 +283,11 @@ impl Reactor {
         self.told.push_back(Told::Read(span, bytes));
     }
 
-    fn keep(&mut self, blob: Blob, bytes: &[u8]) {
-        match Map::holding(bytes) {
-            Ok(map) => {
-                self.maps.insert(blob.0, Rc::new(map));
+    fn keep(&mut self, blob: Blob, of: Option<Blob>, gather: Gather) {
+        let source = of.and_then(|of| self.maps.get(of.0)).map(Rc::clone);
+        match Gathered::new(gather, source) {
+            Ok(gathered) => {
+                self.gathered.insert(blob.0, Rc::new(gathered));
             }
             Err(error) => self.told.push_back(Told::Unreadable(blob, error.to_string())),
         }
@@ -288,6 +296,7 @@ impl Reactor {
     fn release(&mut self, blob: Blob) {
         self.hashes.retain(|(span, _)| span.blob != blob);
         self.maps.remove(blob.0);
+        self.gathered.remove(blob.0);
         self.faulted.remove(blob.0);
         self.hashing.forget(blob);
     }

@@ -1,12 +1,18 @@
-//! Matroska (RFC 9559): the Segment's Info has `TimestampScale` and `Duration`.
+//! Matroska (RFC 9559): the Segment's Info has `TimestampScale` and `Duration`, which counts the
+//! longest track; Tracks has how long each picture is shown.
 
 use core::time::Duration;
 
 use super::Pieces;
 use crate::base::limits;
+use crate::media::rates;
 
 const SEGMENT: u32 = 0x1853_8067;
 const INFO: u32 = 0x1549_a966;
+const TRACKS: u32 = 0x1654_ae6b;
+const TRACK_ENTRY: u32 = 0xae;
+const TRACK_TYPE: u32 = 0x83;
+const DEFAULT_DURATION: u32 = 0x23_e383;
 const CLUSTER: u32 = 0x1f43_b675;
 const TIMESTAMP_SCALE: u32 = 0x2a_d7b1;
 const DURATION: u32 = 0x4489;
@@ -28,15 +34,48 @@ pub(super) fn duration(pieces: &mut Pieces<'_>) -> Option<Duration> {
     if segment.id != SEGMENT {
         return None;
     }
+    let (mut lasts, mut frame_ns) = (None, None);
     // Bounded by the reads that `pieces` has left.
-    loop {
-        let (child, body) = element(pieces, at)?;
+    while lasts.is_none() || frame_ns.is_none() {
+        let Some((child, body)) = element(pieces, at) else { break };
+        let Some(size) = child.size.filter(|_| child.id != CLUSTER) else { break };
         match child.id {
-            INFO => return info(pieces, body, child.size?),
-            CLUSTER => return None,
-            _ => at = body.checked_add(child.size?)?,
+            INFO => lasts = Some(info(pieces, body, size)?),
+            TRACKS => frame_ns = picture(pieces, body, size),
+            _ => {}
         }
+        let Some(next) = body.checked_add(size) else { break };
+        at = next;
     }
+    let lasts = lasts?;
+    Some(frame_ns.and_then(|ns| rates::whole_frames(lasts, ns)).unwrap_or(lasts))
+}
+
+/// How long each picture of the first track of pictures is shown, in nanoseconds.
+fn picture(pieces: &mut Pieces<'_>, at: u64, size: u64) -> Option<u64> {
+    let mut bytes = [0; limits::MKV_TRACKS_BYTES_MAX];
+    let wanted = usize::try_from(size).unwrap_or(usize::MAX).min(bytes.len());
+    let count = pieces.some(at, &mut bytes[..wanted])?;
+    children(&bytes[..count]).filter(|(id, _)| *id == TRACK_ENTRY).find_map(|(_, entry)| {
+        let value = |wanted: u32| {
+            let found = children(entry).find(|(id, _)| *id == wanted);
+            found.and_then(|(_, body)| unsigned(body))
+        };
+        value(DEFAULT_DURATION).filter(|_| value(TRACK_TYPE) == Some(1))
+    })
+}
+
+/// The elements in these bytes, as far as they are there; the last one may be cut.
+fn children(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        let child = parse(rest)?;
+        let size = usize::try_from(child.size?).ok()?;
+        let end = child.head.checked_add(size)?.min(rest.len());
+        let body = rest.get(child.head..end)?;
+        rest = &rest[end..];
+        Some((child.id, body))
+    })
 }
 
 /// The element at an offset, and where its body begins.

@@ -1,4 +1,5 @@
-//! ISO base media (ISO 14496-12): the movie header `mvhd`, or `mehd` where that has no duration.
+//! ISO base media (ISO 14496-12): the media header of the picture's track, else the movie header
+//! `mvhd`, which counts the longest track, or `mehd` where that has no duration.
 
 use core::time::Duration;
 
@@ -16,10 +17,30 @@ pub(super) fn duration(pieces: &mut Pieces<'_>) -> Option<Duration> {
     let moov = find(pieces, file, *b"moov")?;
     let mvhd = find(pieces, moov, *b"mvhd")?;
     let (timescale, lasts) = mvhd_values(pieces, mvhd.from)?;
+    if let Some(picture) = lasts.and_then(|_| picture(pieces, moov)) {
+        return Some(picture);
+    }
     match lasts {
         Some(lasts) => scaled(lasts, timescale),
         // Fragmented: the header's own duration is of the movie without its fragments.
         None => scaled(mehd(pieces, moov)?, timescale),
+    }
+}
+
+/// How long the first track of pictures lasts by its own header (8.4.2, laid out as `mvhd`).
+fn picture(pieces: &mut Pieces<'_>, moov: Region) -> Option<Duration> {
+    let mut rest = moov;
+    loop {
+        let trak = find(pieces, rest, *b"trak")?;
+        rest.from = trak.to;
+        let Some(mdia) = find(pieces, trak, *b"mdia") else { continue };
+        let Some(handler) = find(pieces, mdia, *b"hdlr") else { continue };
+        if pieces.all(handler.from.checked_add(8)?)? != *b"vide" {
+            continue;
+        }
+        let mdhd = find(pieces, mdia, *b"mdhd")?;
+        let (timescale, lasts) = mvhd_values(pieces, mdhd.from)?;
+        return scaled(lasts?, timescale);
     }
 }
 

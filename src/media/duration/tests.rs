@@ -91,6 +91,28 @@ fn matroska_tells_its_duration() {
 }
 
 #[test]
+fn sound_that_outlasts_the_pictures_does_not_count() {
+    let entry = |kind: u8, ns: u32| {
+        let ns = element(b"\x23\xe3\x83", &ns.to_be_bytes());
+        element(b"\xae", &[element(b"\xd7", &[1]), element(b"\x83", &[kind]), ns].concat())
+    };
+    let tracks = [entry(2, 21_333_333), entry(1, 41_708_333)].concat();
+    let before = element(b"\x16\x54\xae\x6b", &tracks);
+    assert_eq!(of(&mkv(&mkv_info(2021.0), &before)), Some(2_002_000));
+    let sound_only = element(b"\x16\x54\xae\x6b", &entry(2, 21_333_333));
+    assert_eq!(of(&mkv(&mkv_info(2021.0), &sound_only)), Some(2_021_000));
+    let track = |handler: &[u8], lasts: u32| {
+        let values = [0, 0, 0, 24_000, lasts, 0, 0, 0].map(u32::to_be_bytes).concat();
+        let handler = [&[0; 8], handler, &[0; 13]].concat();
+        let media = [iso(b"mdhd", &values), iso(b"hdlr", &handler)].concat();
+        iso(b"trak", &iso(b"mdia", &media))
+    };
+    let tracks = [track(b"soun", 48_504), track(b"vide", 48_048)].concat();
+    let moov = iso(b"moov", &[mvhd_v0(1000, 2_021), tracks].concat());
+    assert_eq!(of(&[iso(b"ftyp", b"isom\0\0\0\0"), moov].concat()), Some(2_002_000));
+}
+
+#[test]
 fn matroska_without_a_usable_duration_tells_none() {
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 99.0, 60_001.0] {
         assert_eq!(of(&mkv(&mkv_info(bad), b"")), None, "{bad}");

@@ -558,6 +558,7 @@ fn arrived(cx: &Cx, seq: u64, held: &Held) -> Arrived {
         len: u64::from(held.facts.length),
         starts_at: held.facts.air,
         lasts: held.facts.lasts,
+        timeline: held.facts.timeline,
         head: held.head.clone(),
         at: cx.now.wall,
     }

@@ -218,6 +218,7 @@ fn block(range: core::ops::Range<u32>) -> Message {
         range,
         air: crate::base::time::Wall(0),
         lasts: SECOND,
+        timeline: None,
         block_hash: [0; 32],
         stripe_hash: [0; 32],
         movie: "movie".to_owned(),

@@ -367,6 +367,7 @@ impl World {
             len: len as u64,
             starts_at: root.cx.now.wall + LEAD,
             lasts: LASTS,
+            timeline: None,
         };
         root.mesh.air(&mut root.cx, &airing);
         root.keep(blob);

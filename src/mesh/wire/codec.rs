@@ -10,7 +10,7 @@ use crate::base::time::Wall;
 use super::bytes::{Reader, Writer};
 use super::message::{
     Accept, Beat, Block, Denial, Gone, Hello, Join, Loss, Message, Path, Peer, Place, Refuse,
-    Refused, Release, Report, Subscribe, Want, stripe_of,
+    Refused, Release, Report, Subscribe, Timeline, Want, stripe_of,
 };
 use super::set::{NodeId, Stripes};
 
@@ -427,6 +427,24 @@ fn write_block(w: &mut Writer, block: &Block) {
     w.raw(&block.stripe_hash);
     w.text(&block.movie);
     w.text(&block.name);
+    if let Some(timeline) = &block.timeline {
+        w.raw(&timeline.since_epoch_ns.to_be_bytes());
+        // What whole microseconds leave over.
+        w.u16(u16::try_from(block.lasts.subsec_nanos() % 1_000).unwrap_or(0));
+        let flags = [timeline.first, timeline.last, timeline.stands_in];
+        w.u8((0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum());
+    }
+}
+
+fn read_timeline(r: &mut Reader<'_>) -> Result<(Timeline, Duration), WireError> {
+    let (since_epoch_ns, rest, flags) = (r.i64()?, r.u16()?, r.u8()?);
+    if flags > 7 || rest >= 1_000 {
+        return Err(WireError::Flag);
+    }
+    let flag = |bit: u8| flags >> bit & 1 == 1;
+    let (first, last, stands_in) = (flag(0), flag(1), flag(2));
+    let rest = Duration::from_nanos(rest.into());
+    Ok((Timeline { since_epoch_ns, first, last, stands_in }, rest))
 }
 
 fn read_block(r: &mut Reader<'_>) -> Result<Block, WireError> {
@@ -451,6 +469,12 @@ fn read_block(r: &mut Reader<'_>) -> Result<Block, WireError> {
     }
     let (block_hash, stripe_hash) = (r.hash()?, r.hash()?);
     let (movie, name) = (name(r, limits::MOVIE_NAME_BYTES_MAX)?, name(r, 255)?);
+    let (timeline, rest) = if r.end().is_ok() {
+        (None, Duration::ZERO)
+    } else {
+        let (timeline, rest) = read_timeline(r)?;
+        (Some(timeline), rest)
+    };
     Ok(Block {
         seq,
         stripe,
@@ -458,11 +482,12 @@ fn read_block(r: &mut Reader<'_>) -> Result<Block, WireError> {
         length,
         range,
         air,
-        lasts,
+        lasts: lasts + rest,
         block_hash,
         stripe_hash,
         movie,
         name,
+        timeline,
     })
 }
 

@@ -202,7 +202,7 @@ pub struct Block {
     pub range: Range<u32>,
     /// When it is shown.
     pub air: Wall,
-    /// For how long, in whole microseconds.
+    /// For how long: in whole microseconds where there is no timeline.
     pub lasts: Duration,
     /// BLAKE3 of the block.
     pub block_hash: [u8; 32],
@@ -212,6 +212,22 @@ pub struct Block {
     pub movie: String,
     /// The block's file name.
     pub name: String,
+    /// Where it lies on the timeline of its programme, where the root knows that.
+    pub timeline: Option<Timeline>,
+}
+
+/// Where a block lies on the timeline of its programme: what is made of it for players depends on
+/// this, so that all nodes make the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeline {
+    /// Its air time in nanoseconds since the programme's epoch.
+    pub since_epoch_ns: i64,
+    /// Whether another movie, or the end of this one, is on before it.
+    pub first: bool,
+    /// Whether another movie, or the beginning of this one, is on after it.
+    pub last: bool,
+    /// Whether it stands in for the block that was to be on.
+    pub stands_in: bool,
 }
 
 /// A request for bytes of one stripe.

@@ -46,6 +46,24 @@ fn block() -> Block {
         stripe_hash: [0xbb; 32],
         movie: "m".to_owned(),
         name: "m_00007.ts".to_owned(),
+        timeline: None,
+    }
+}
+
+#[test]
+fn a_block_may_say_where_it_lies_on_its_timeline() {
+    let timeline = Timeline { since_epoch_ns: -2, first: true, last: false, stands_in: true };
+    let lasts = Duration::from_nanos(2_002_000_999);
+    let told = Message::Block(Block { timeline: Some(timeline), lasts, ..block() });
+    let (plain, whole) = (Message::Block(block()).emit(), told.emit());
+    assert_eq!(whole.len(), plain.len() + 11);
+    assert!(whole.ends_with(&bytes("fffffffffffffffe 03e7 05")));
+    let used = whole.len();
+    assert_eq!(parse(&whole), Ok(Some(Parsed { message: told, used })));
+    for (at, byte) in [(used - 1, 8), (used - 3, 4)] {
+        let mut wrong = whole.clone();
+        wrong[at] = byte;
+        assert_eq!(parse(&wrong), Err(WireError::Flag));
     }
 }
 
@@ -322,6 +340,7 @@ fn some_block() -> impl Strategy<Value = Block> {
                 range: a.min(b)..a.max(b),
                 air: Wall(air),
                 lasts: Duration::from_micros(micros),
+                timeline: None,
                 block_hash: hash,
                 stripe_hash: [hash[0]; 32],
                 movie,

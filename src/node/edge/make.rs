@@ -1,13 +1,15 @@
-//! One block's outputs: made all at once, kept as blobs, given to everybody from there.
+//! One block's outputs: made all at once, kept as blobs, given to everybody from there. Frames of
+//! mkv and fMP4 stay where they are, in the block's own map.
 
-use crate::base::port::{Blob, Cx, Span};
-use crate::container::{Block, Clock, Output, Signature, WhyNot, mkv, mp4, ts};
+use crate::base::port::{Blob, Cx, Gather, Span};
+use crate::container::{Block, Clock, Output, Profile, Signature, WhyNot, mkv, mp4, ts};
 
 /// The outputs of a block, or why the block does not have them.
 #[derive(Debug)]
 pub(super) struct Made {
-    pub(super) seq: u64,
-    pub(super) signature: Signature,
+    pub(super) profile: Profile,
+    /// How long its pictures last, exactly.
+    pub(super) lasts_ns: u64,
     header: Box<[u8]>,
     /// The init segment.
     pub(super) init: Result<Box<[u8]>, String>,
@@ -17,24 +19,29 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Makes them; none when there are too many blobs.
-    pub(super) fn of(cx: &mut Cx, bytes: &[u8], block: &Block, clock: &Clock) -> Option<Self> {
+    /// Makes them of a block in a blob, whose bytes are these; none when there are too many blobs.
+    pub(super) fn of(
+        cx: &mut Cx,
+        (source, bytes): (Blob, &[u8]),
+        block: &Block,
+        clock: &Clock,
+    ) -> Option<Self> {
         let words = |why: WhyNot| why.to_string();
         let fragments = mp4::fragments(block, clock, None);
-        let fragments = fragments.map(|fragments| fragments.pieces.bytes(bytes)).map_err(words);
-        let packets = ts::packets(bytes, block, clock).map_err(words);
-        let mkv = keep(cx, mkv::clusters(block, clock).bytes(bytes))?;
+        let fragments = fragments.map(|made| made.pieces.into_gather()).map_err(words);
+        let packets = ts::packets(bytes, block, clock).map(Gather::own).map_err(words);
+        let mkv = keep(cx, source, mkv::clusters(block, clock).into_gather())?;
         let mut made = Self {
-            seq: clock.seq,
-            signature: block.signature(),
+            profile: Profile::of(block),
+            lasts_ns: block.lasts_ns,
             header: mkv::header(block).into(),
             init: mp4::init(block).map(Into::into).map_err(words),
             mkv,
             mp4: Err(String::new()),
             ts: Err(String::new()),
         };
-        for (output, made_of) in [(Output::Mp4, fragments), (Output::Ts, packets)] {
-            let span = match made_of.map(|bytes| keep(cx, bytes)) {
+        for (output, gather) in [(Output::Mp4, fragments), (Output::Ts, packets)] {
+            let span = match gather.map(|gather| keep(cx, source, gather)) {
                 Ok(Some(span)) => Ok(span),
                 Ok(None) => {
                     made.blobs().for_each(|blob| cx.release(blob));
@@ -45,6 +52,10 @@ impl Made {
             *(if output == Output::Ts { &mut made.ts } else { &mut made.mp4 }) = span;
         }
         Some(made)
+    }
+
+    pub(super) fn signature(&self) -> Signature {
+        self.profile.signature
     }
 
     /// The bytes of one output.
@@ -72,7 +83,7 @@ impl Made {
     }
 }
 
-fn keep(cx: &mut Cx, bytes: Vec<u8>) -> Option<Span> {
-    let len = bytes.len() as u64;
-    cx.keep(bytes).map(|blob| Span { blob, from: 0, len })
+fn keep(cx: &mut Cx, source: Blob, gather: Gather) -> Option<Span> {
+    let len = gather.len();
+    cx.keep(Some(source), gather).map(|blob| Span { blob, from: 0, len })
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::*;
-use crate::base::port::{End, Facts, Payload, Span, StoreError};
+use crate::base::port::{End, Facts, Payload, Piece as Gathered, Span, StoreError};
 use crate::base::time::Wall;
 use crate::config::{self, Place};
 use crate::media::catalog::Movie;
@@ -170,6 +170,7 @@ enum Told {
     Opened(Blob),
     Unreadable(Blob, &'static str),
     Hashed(Span, [u8; 32]),
+    Read(Span, Vec<u8>),
     Stored(Rc<str>, Result<u64, StoreError>),
 }
 
@@ -406,6 +407,9 @@ impl World {
             Told::Hashed(span, hash) => {
                 it.node.handle_input(now, Input::Hashed { span, hash: Some(hash) });
             }
+            Told::Read(span, bytes) => {
+                it.node.handle_input(now, Input::Read { span, bytes: Some(&bytes) });
+            }
             Told::Stored(name, result) => it.node.handle_input(now, Input::Stored { name, result }),
         }
     }
@@ -624,6 +628,25 @@ impl Host {
             Output::Hash { span } => {
                 let bytes = self.blobs[&span.blob].part(span.from, span.len).bytes();
                 self.told.push_back(Told::Hashed(span, *blake3::hash(&bytes).as_bytes()));
+            }
+            Output::Read { span } => {
+                let bytes = self.blobs[&span.blob].part(span.from, span.len).bytes();
+                self.told.push_back(Told::Read(span, bytes));
+            }
+            Output::Keep { blob, of, gather } => {
+                let mut content = Content::default();
+                let part = |piece: &Gathered| match *piece {
+                    Gathered::Made { from, len } => {
+                        let made = Content(vec![Piece::Own(gather.made.to_vec())]);
+                        made.part(from.into(), len.into())
+                    }
+                    Gathered::Body { from, len } => {
+                        self.blobs[&of.expect("pieces of a blob")].part(from.into(), len.into())
+                    }
+                };
+                let pieces = gather.list.iter().flat_map(|piece| part(piece).0);
+                pieces.for_each(|piece| content.push(piece));
+                self.blobs.insert(blob, content);
             }
             Output::Seal { blob, len } => {
                 assert_eq!(self.blobs[&blob].len(), len, "all that came is sealed");

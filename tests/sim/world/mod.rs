@@ -306,7 +306,9 @@ impl World {
         let Some(Some(root)) = self.hosts.get_mut(0) else { return };
         let Some(blob) = root.own_block(seq, len) else { return };
         let file = format!("movie_{seq:05}.ts").into();
-        let airing = Airing { seq, movie: "movie".into(), file, blob, len, starts_at, lasts };
+        let movie = "movie".into();
+        let timeline = None;
+        let airing = Airing { seq, movie, file, blob, len, starts_at, lasts, timeline };
         root.drive(&mut self.net, now, |mesh, cx| mesh.air(cx, &airing));
     }
 

@@ -47,12 +47,14 @@ fn a_stream_has_no_length_and_goes_on_as_long_as_it_is_read() {
 fn who_falls_behind_misses_blocks_once_and_is_reset_the_second_time() {
     let (mut world, conn) = streaming();
     let given = |world: &World| world.seen[&conn].bytes.len();
-    (0..limits::HTTP_LAG_BLOCKS_MAX).for_each(|_| assert!(push(&mut world, conn)));
+    (0..LAG).for_each(|_| assert!(push(&mut world, conn)));
     let before = given(&world);
     assert!(push(&mut world, conn) && push(&mut world, conn));
     assert_eq!((given(&world), world.server.stats().skipped), (before, 1));
+    assert_eq!(world.server.poll_caught_up(), None);
     world.take(conn, u64::MAX);
-    (0..limits::HTTP_LAG_BLOCKS_MAX).for_each(|_| assert!(push(&mut world, conn)));
+    assert_eq!(world.server.poll_caught_up(), Some(conn), "it wants the newest");
+    (0..LAG).for_each(|_| assert!(push(&mut world, conn)));
     assert!(given(&world) > before);
     assert!(!push(&mut world, conn));
     assert_eq!(world.seen[&conn].end, Some(End::Reset));

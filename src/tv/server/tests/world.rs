@@ -237,6 +237,7 @@ impl World {
             starts_at: self.cx.now.wall,
             lasts,
             replaced: false,
+            place: None,
         };
         self.server.air(&mut self.cx, channel, &block);
         self.plan(lasts, Happening::Air(channel));
