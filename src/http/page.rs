@@ -13,10 +13,11 @@ use crate::http::markup::Safe;
 /// What [`html`] is, for `Content-Type`.
 pub const MEDIA_TYPE: &str = "text/html; charset=utf-8";
 /// What the page may do, for `Content-Security-Policy`: its own style, the script and the streams
-/// of this node, whose segments may come from elsewhere (`segment_base_url`).
+/// of this node, whose segments may come from elsewhere (`segment_base_url`) and are then put
+/// together by the script (`blob:`).
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; \
-                          connect-src 'self'; media-src http: https:; base-uri 'none'; \
-                          form-action 'none'; frame-ancestors 'none'";
+                          connect-src http: https:; media-src http: https: blob:; \
+                          base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The page's script.
 pub const SCRIPT: &str = include_str!("page/page.js");
 /// Where it is.

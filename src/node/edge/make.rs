@@ -1,5 +1,6 @@
 //! One block's outputs: made all at once, kept as blobs, given to everybody from there.
 
+use crate::base::limits;
 use crate::base::port::{Blob, Cx, Span};
 use crate::container::{Block, Clock, Output, Signature, WhyNot, mkv, mp4, ts};
 
@@ -20,7 +21,8 @@ impl Made {
     /// Makes them; none when there are too many blobs.
     pub(super) fn of(cx: &mut Cx, bytes: &[u8], block: &Block, clock: &Clock) -> Option<Self> {
         let words = |why: WhyNot| why.to_string();
-        let fragments = mp4::fragments(block, clock, None);
+        // A browser begins when it has met both pictures and sounds: they must lie near each other.
+        let fragments = mp4::fragments(block, clock, Some(limits::FRAGMENT_LASTS_MAX));
         let fragments = fragments.map(|fragments| fragments.pieces.bytes(bytes)).map_err(words);
         let packets = ts::packets(bytes, block, clock).map_err(words);
         let mkv = keep(cx, mkv::clusters(block, clock).bytes(bytes))?;
