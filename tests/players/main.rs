@@ -14,7 +14,11 @@
 )]
 
 #[cfg(test)]
+mod audience;
+#[cfg(test)]
 mod browser;
+#[cfg(test)]
+mod cache;
 #[cfg(test)]
 mod film;
 #[cfg(test)]
