@@ -46,7 +46,7 @@ margin-top:.4rem;min-width:3rem;padding:.5rem 1rem;text-align:center;text-decora
 :focus-visible{outline:3px solid var(--mark);outline-offset:2px}\
 video{aspect-ratio:16/9;background:#000;border-radius:.5rem;display:block;margin-top:.5rem;\
 max-height:65vh;width:100%}\
-div{overflow-x:auto}table{border-collapse:collapse;width:100%}\
+footer{margin-top:1rem}div{overflow-x:auto}table{border-collapse:collapse;width:100%}\
 caption{font-weight:bold;text-align:start}\
 th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:start;vertical-align:top}\
 @media(min-width:60rem){main:has(#player:not([hidden])){display:grid;gap:1rem 1.5rem;\

@@ -41,7 +41,8 @@ impl Nginx {
         }
         let file = directory.join("nginx.conf");
         fs::write(&file, around(directory, &text)).expect("a file");
-        let program = if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
+        let program =
+            if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
         let mut command = Command::new(program);
         command.arg("-p").arg(directory).arg("-c").arg(&file).stdin(Stdio::null());
         let child = command.spawn().expect("nginx runs");

@@ -226,6 +226,14 @@ document.addEventListener("click", (press) => {
   watch(link);
 });
 
+// Times as the clock of whoever looks has them.
+function localTimes() {
+  for (const time of document.querySelectorAll("time")) {
+    const at = new Date(time.dateTime);
+    if (!isNaN(at)) time.textContent = at.toLocaleTimeString();
+  }
+}
+
 async function refresh() {
   if (document.hidden) return;
   try {
@@ -236,7 +244,9 @@ async function refresh() {
     const focus = document.activeElement?.dataset?.channel;
     if (then) now.replaceChildren(...then.childNodes);
     mark();
+    localTimes();
     if (focus) now.querySelector(`a[data-channel="${CSS.escape(focus)}"]`)?.focus();
   } catch { /* The server is away: what was known stays. */ }
 }
+localTimes();
 setInterval(refresh, 5000);
