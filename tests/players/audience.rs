@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -129,7 +130,7 @@ impl Viewer {
 
     /// Bytes came; whether the answer is whole with them.
     fn take(&mut self, bytes: &[u8], had: &mut Had) -> bool {
-        let list = self.asked.ends_with(".m3u8");
+        let list = is_kind(&self.asked, "m3u8");
         let mut count = bytes.len();
         if self.left.is_none() {
             let before = self.text.len();
@@ -137,9 +138,9 @@ impl Viewer {
             let Some(end) = self.text.windows(4).position(|w| w == b"\r\n\r\n") else {
                 return false;
             };
-            let head = String::from_utf8_lossy(&self.text[..end]);
-            had.refused += u64::from(!head.starts_with("HTTP/1.1 200 "));
-            self.left = Some(length(&head));
+            let answer = String::from_utf8_lossy(&self.text[..end]);
+            had.refused += u64::from(!answer.starts_with("HTTP/1.1 200 "));
+            self.left = Some(length(&answer));
             count = before + bytes.len() - (end + 4);
         } else if list {
             self.text.extend_from_slice(bytes);
@@ -163,7 +164,7 @@ impl Viewer {
     /// Notes what is new on a playlist: the last segment at first.
     fn note(&mut self) {
         let text = String::from_utf8_lossy(&self.text).into_owned();
-        for name in text.lines().filter(|line| line.ends_with(".m4s") || line.ends_with(".ts")) {
+        for name in text.lines().filter(|line| is_kind(line, "m4s") || is_kind(line, "ts")) {
             let Some(seq) = name.split('.').next().and_then(|seq| seq.parse().ok()) else {
                 continue;
             };
@@ -181,6 +182,10 @@ impl Viewer {
             self.last = self.wanted.front().and_then(seq);
         }
     }
+}
+
+fn is_kind(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|own| own == extension)
 }
 
 fn length(head: &str) -> usize {

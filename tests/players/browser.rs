@@ -1,4 +1,4 @@
-//! Chromium without a screen, driven by its DevTools protocol over a pipe: opening pages, running
+//! Chromium without a screen, driven by its debugging protocol over a pipe: opening pages, running
 //! scripts in them, pressing keys, pictures of them, and what its media players complained of.
 
 use std::fs;
@@ -78,11 +78,12 @@ impl Browser {
     }
 
     /// Calls a method of the protocol; what it returns.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make it for this")]
     pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
-        self.call_within(method, parameters, SOON)
+        self.call_within(method, &parameters, SOON)
     }
 
-    fn call_within(&mut self, method: &str, parameters: Value, within: Duration) -> Value {
+    fn call_within(&mut self, method: &str, parameters: &Value, within: Duration) -> Value {
         self.calls += 1;
         let mut message = json!({"id": self.calls, "method": method, "params": parameters});
         if let Some(session) = &self.session {
@@ -129,7 +130,7 @@ impl Browser {
         let parameters = json!({
             "expression": script, "awaitPromise": true, "returnByValue": true, "userGesture": true
         });
-        let answer = self.call_within("Runtime.evaluate", parameters, within);
+        let answer = self.call_within("Runtime.evaluate", &parameters, within);
         assert!(answer["exceptionDetails"].is_null(), "{script}: {answer}");
         answer["result"]["value"].clone()
     }

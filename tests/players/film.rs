@@ -35,11 +35,11 @@ impl Film {
         let name = format!("film{}", self.number);
         let folder = library.join(&name);
         fs::create_dir_all(&folder).expect("a folder");
-        let sine = format!("sine={}:r=48000", 440 * (self.number + 1));
+        let sound = format!("sine={}:r=48000", 440 * (self.number + 1));
         let (size, seconds) = (format!("{WIDTH}x{HEIGHT}"), self.seconds.to_string());
         let mut ffmpeg = Command::new("ffmpeg");
         ffmpeg.args(["-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size]);
-        ffmpeg.args(["-r", "25", "-i", "-", "-f", "lavfi", "-i", &sine, "-t", &seconds]);
+        ffmpeg.args(["-r", "25", "-i", "-", "-f", "lavfi", "-i", &sound, "-t", &seconds]);
         ffmpeg.args(["-c:v", "libx264", "-preset", "veryfast", "-sc_threshold", "0"]);
         ffmpeg.args(["-force_key_frames", "expr:gte(t,n_forced*2)", "-c:a", "aac"]);
         ffmpeg.args(["-avoid_negative_ts", "disabled", "-f", "segment", "-segment_time", "2"]);
@@ -54,7 +54,7 @@ impl Film {
         let mut picture = vec![128; WIDTH * HEIGHT * 3 / 2];
         let noise = noise();
         for frame in 0..self.seconds * Self::RATE {
-            let number = frame | self.number * MOVIE_BIT;
+            let number = frame | (self.number * MOVIE_BIT);
             for (y, row) in picture.chunks_exact_mut(WIDTH).take(HEIGHT).enumerate() {
                 if y < SQUARE {
                     row.chunks_exact_mut(SQUARE).enumerate().for_each(|(bit, square)| {

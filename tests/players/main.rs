@@ -3,7 +3,7 @@
 //! joints, a change of movie and a loop. And a cache in front: how much of two thousand viewers
 //! gets through to the daemon. What the outputs are made of is tested in `tests/container*`.
 //!
-//! `VIDSTREAMD_PLAYERS_SECONDS` says how long the players watch (40 unless said); the table that
+//! `VIDSTREAMD_PLAYERS_SECONDS` says how long the players watch (32 unless said); the table that
 //! is printed (`cargo test --test players -- --nocapture`) has the figures. Times of a busy
 //! machine are printed, too, and judge nothing. Players that are missing are skipped aloud, and
 //! are a failure when `VIDSTREAMD_REQUIRE_ALL=1`.

@@ -23,7 +23,7 @@ pub(crate) const WATCH: &str = include_str!("watch.js");
 /// A browser that knows no HLS by itself, as many do.
 pub(crate) const NO_HLS: &str = "HTMLMediaElement.prototype.canPlayType = () => ''";
 /// Seconds that the players watch, unless the environment says otherwise.
-const SECONDS: u32 = 40;
+const SECONDS: u32 = 32;
 const SECONDS_LEAST: u32 = 30;
 /// How long after its first picture a browser has found its place.
 const PLACE_MS: u32 = 1000;
