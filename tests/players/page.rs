@@ -1,7 +1,9 @@
 //! The page at `/` in a real browser: its player plays with what the browser has, it can be used
 //! without a mouse, it has words for those who do not see it, and it fits a phone and a wall.
 
+use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -52,6 +54,48 @@ fn the_page_plays_with_what_the_browser_has() {
         assert_eq!(report["fault"], json!(null), "{what}");
         assert_no_complaints(&mut browser);
     }
+}
+
+#[test]
+fn codecs_are_called_what_browsers_call_them() {
+    if !can(&["ffmpeg", "chromium"]) {
+        return;
+    }
+    let _turn = alone();
+    let (channel, mut browser) = page("", (1000, 700));
+    // What Debian's Chromium decodes, and by its name alone what it does not.
+    let kinds = [
+        (["libx264", "aac"], r"avc1\.6400[0-9a-f]{2},mp4a\.40\.2", true),
+        (["libvpx-vp9", "libopus"], r"vp09\.00\.\d\d\.08,opus", true),
+        (["libsvtav1", "flac"], r"av01\.0\.\d\dM\.08,flac", true),
+        (["libx265", "ac3"], r"hev1\.1\.6\.L\d+(\.[0-9a-f]+)*,ac-3", false),
+        (["libx264", "libmp3lame"], r"avc1\.6400[0-9a-f]{2},mp4a\.6b", false),
+    ];
+    for ([video, audio], pattern, plays) in kinds {
+        let init = init(&channel, video, audio);
+        let name = browser.run(&format!("mediaType(new Uint8Array({init:?}).buffer)"));
+        let name = name.as_str().expect("a text");
+        let fits = format!("/^video\\/mp4; codecs=\"{pattern}\"$/.test('{name}')");
+        assert_eq!(browser.run(&fits), json!(true), "{video} and {audio}: {name}");
+        if plays {
+            let known = browser.run(&format!("MediaSource.isTypeSupported('{name}')"));
+            assert_eq!(known, json!(true), "{name}");
+        }
+    }
+}
+
+/// The beginning of a movie that ffmpeg made of these codecs.
+fn init(channel: &Channel, video: &str, audio: &str) -> Vec<u8> {
+    let file = channel.directory.path().join("codecs.mp4");
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=128x96:d=0.4"]);
+    ffmpeg.args(["-f", "lavfi", "-i", "sine=d=0.4", "-pix_fmt", "yuv420p", "-c:v", video]);
+    ffmpeg.args(["-c:a", audio, "-ac", "2", "-strict", "-2"]);
+    ffmpeg.args(["-movflags", "empty_moov+delay_moov"]).arg(&file).stderr(Stdio::null());
+    assert!(ffmpeg.status().expect("ffmpeg runs").success(), "{ffmpeg:?}");
+    let bytes = fs::read(&file).expect("it was made");
+    let end = bytes.windows(4).position(|w| w == b"moof").expect("a fragment");
+    bytes[..end].to_vec()
 }
 
 #[test]
