@@ -39,7 +39,7 @@ list-style:none;margin:1rem 0;padding:0}\
 .list li:has([aria-current]){border-color:var(--mark)}\
 progress{accent-color:var(--mark);width:100%}\
 a{color:var(--mark)}\
-.viewers,footer,#live>p{color:var(--soft);font-size:.875rem}\
+.viewers,.node,footer{color:var(--soft);font-size:.875rem}\
 .watch{border:2px solid;border-radius:.5rem;display:inline-block;font-weight:bold;\
 margin-top:.4rem;min-width:3rem;padding:.5rem 1rem;text-align:center;text-decoration:none}\
 .watch[aria-current]{background:var(--mark);border-color:var(--mark);color:Canvas}\
@@ -89,7 +89,7 @@ fn write(page: &mut String, status: &Status) -> fmt::Result {
     meshes(page, &status.mesh)?;
     write!(
         page,
-        "<p>{role} {version}, up {up}, at {now}</p>\n</div>\n</main>\n<footer>\n<p>\
+        "<p class=\"node\">{role} {version}, up {up}, at {now}</p>\n</div>\n</main>\n<footer>\n<p>\
          <a href=\"/channels.m3u\">Channels for players</a>, <a href=\"/guide.xml\">guide</a>, \
          <a href=\"/status.json\">status as JSON</a>, <a href=\"/metrics\">metrics</a></p>\n\
          </footer>\n</body>\n</html>\n",
