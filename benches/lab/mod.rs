@@ -1,8 +1,9 @@
 //! What the benches share: a daemon of their own, blocks that tell their number, a thousand viewers
 //! in one process, a bare sender to compare with. No bench and no test; `tv`, `http`, `mesh`,
-//! `memory` and `start` use it, each a part of it.
+//! `memory`, `players` and `start` use it, each a part of it.
 #![allow(dead_code, reason = "each bench uses a part")]
 
+pub(crate) mod block;
 pub(crate) mod daemon;
 pub(crate) mod figures;
 pub(crate) mod films;

@@ -474,6 +474,8 @@ pub const CODEC_CONFIG_BYTES_MAX: usize = 64 << 10;
 pub const DECLARED_TRACKS_MAX: usize = 64;
 /// Parts of one fragmented block: their numbers are counted from block to block.
 pub const FRAGMENT_PARTS_MAX: u64 = 64;
+/// How long one part of a fragmented block lasts: pictures and sounds take turns by it.
+pub const FRAGMENT_LASTS_MAX: Duration = Duration::from_millis(250);
 
 /// Files of one directory that are listed.
 pub const FILES_MAX: usize = 4_096;

@@ -13,10 +13,11 @@ use crate::http::markup::Safe;
 /// What [`html`] is, for `Content-Type`.
 pub const MEDIA_TYPE: &str = "text/html; charset=utf-8";
 /// What the page may do, for `Content-Security-Policy`: its own style, the script and the streams
-/// of this node, whose segments may come from elsewhere (`segment_base_url`).
+/// of this node, whose segments may come from elsewhere (`segment_base_url`) and are then put
+/// together by the script (`blob:`).
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; \
-                          connect-src 'self'; media-src http: https:; base-uri 'none'; \
-                          form-action 'none'; frame-ancestors 'none'";
+                          connect-src http: https:; media-src http: https: blob:; \
+                          base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The page's script.
 pub const SCRIPT: &str = include_str!("page/page.js");
 /// Where it is.
@@ -26,23 +27,31 @@ pub const SCRIPT_PATH: &str = "/page.js";
 const REFRESH_S: u32 = 10;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif;--line:#8886;--mark:#06c}\
-@media(prefers-color-scheme:dark){:root{--mark:#6bf}}\
+:root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif;--line:#8886;--mark:#06c;\
+--soft:#595959}\
+@media(prefers-color-scheme:dark){:root{--mark:#6bf;--soft:#aaa}}\
 @media(min-width:120rem){:root{font-size:1.5rem}}\
 body{margin:0 auto;max-width:90rem;padding:1rem}\
-h1{font-size:1.25rem}h2{font-size:1.1rem;margin:0}p{margin:.3rem 0}\
+h1{font-size:1.25rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:0}p{margin:.3rem 0}\
 .list{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));\
-list-style:none;padding:0}\
+list-style:none;margin:1rem 0;padding:0}\
 .list li{border:1px solid var(--line);border-radius:.5rem;padding:1rem;overflow-wrap:anywhere}\
+.list li:has([aria-current]){border-color:var(--mark)}\
 progress{accent-color:var(--mark);width:100%}\
 a{color:var(--mark)}\
+.viewers,.node,footer{color:var(--soft);font-size:.875rem}\
 .watch{border:2px solid;border-radius:.5rem;display:inline-block;font-weight:bold;\
-min-width:3rem;padding:.5rem 1rem;text-align:center;text-decoration:none}\
+margin-top:.4rem;min-width:3rem;padding:.5rem 1rem;text-align:center;text-decoration:none}\
+.watch[aria-current]{background:var(--mark);border-color:var(--mark);color:Canvas}\
 :focus-visible{outline:3px solid var(--mark);outline-offset:2px}\
-video{background:#000;max-height:80vh;width:100%}\
-div{overflow-x:auto}table{border-collapse:collapse;width:100%}\
+video{aspect-ratio:16/9;background:#000;border-radius:.5rem;display:block;margin-top:.5rem;\
+max-height:65vh;width:100%}\
+footer{margin-top:1rem}div{overflow-x:auto}table{border-collapse:collapse;width:100%}\
 caption{font-weight:bold;text-align:start}\
-th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:start;vertical-align:top}";
+th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:start;vertical-align:top}\
+@media(min-width:60rem){main:has(#player:not([hidden])){display:grid;gap:1rem 1.5rem;\
+grid-template-columns:minmax(0,2fr) minmax(20rem,1fr)}.list{margin-top:0}\
+#player{position:sticky;top:1rem;align-self:start}video{max-height:80vh}}";
 
 /// The whole page.
 #[must_use]
@@ -66,7 +75,8 @@ fn write(page: &mut String, status: &Status) -> fmt::Result {
          <header>\n<h1>vidstreamd</h1>\n</header>\n<main>\n\
          <section id=\"player\" aria-label=\"Player\" hidden=\"\">\n\
          <h2 id=\"watching\" aria-live=\"polite\"></h2>\n\
-         <video id=\"video\" controls=\"\" playsinline=\"\"></video>\n</section>\n\
+         <video id=\"video\" controls=\"\" playsinline=\"\" \
+         aria-labelledby=\"watching\"></video>\n</section>\n\
          <div id=\"live\">\n",
     )?;
     channels(page, &status.channels)?;
@@ -79,7 +89,7 @@ fn write(page: &mut String, status: &Status) -> fmt::Result {
     meshes(page, &status.mesh)?;
     write!(
         page,
-        "<p>{role} {version}, up {up}, at {now}</p>\n</div>\n</main>\n<footer>\n<p>\
+        "<p class=\"node\">{role} {version}, up {up}, at {now}</p>\n</div>\n</main>\n<footer>\n<p>\
          <a href=\"/channels.m3u\">Channels for players</a>, <a href=\"/guide.xml\">guide</a>, \
          <a href=\"/status.json\">status as JSON</a>, <a href=\"/metrics\">metrics</a></p>\n\
          </footer>\n</body>\n</html>\n",
@@ -145,7 +155,7 @@ fn card(page: &mut String, channel: &ChannelStatus) -> fmt::Result {
     }
     writeln!(
         page,
-        "<p>{} watching over tv, of {}; {} over HTTP</p>",
+        "<p class=\"viewers\">{} watching over tv, of {}; {} over HTTP</p>",
         channel.viewers_tv, channel.max_clients, channel.viewers_http,
     )?;
     if channel.on_air.is_some() {

@@ -117,7 +117,7 @@ fn the_page_tells_what_is_on() {
         "data-channel=\"0\"",
         "<time datetime=\"2026-01-02T03:04:05.678Z\">03:04:05 UTC</time>",
         ", at <time datetime=\"2026-01-02T04:04:05.678Z\">04:04:05 UTC</time></p>",
-        "<p>3 watching over tv, of 10; 2 over HTTP</p>",
+        "<p class=\"viewers\">3 watching over tv, of 10; 2 over HTTP</p>",
         "<p>Off</p>",
         "17 blocks received",
         "2 files, 2.1 MB",

@@ -1,6 +1,7 @@
 //! One block's outputs: made all at once, kept as blobs, given to everybody from there. Frames of
 //! mkv and fMP4 stay where they are, in the block's own map.
 
+use crate::base::limits;
 use crate::base::port::{Blob, Cx, Gather, Span};
 use crate::container::{Block, Clock, Output, Profile, Signature, WhyNot, mkv, mp4, ts};
 
@@ -27,7 +28,8 @@ impl Made {
         clock: &Clock,
     ) -> Option<Self> {
         let words = |why: WhyNot| why.to_string();
-        let fragments = mp4::fragments(block, clock, None);
+        // A browser begins when it has met both pictures and sounds: they must lie near each other.
+        let fragments = mp4::fragments(block, clock, Some(limits::FRAGMENT_LASTS_MAX));
         let fragments = fragments.map(|made| made.pieces.into_gather()).map_err(words);
         let packets = ts::packets(bytes, block, clock).map(Gather::own).map_err(words);
         let mkv = keep(cx, source, mkv::clusters(block, clock).into_gather())?;
