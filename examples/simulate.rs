@@ -31,6 +31,7 @@ Plays a mesh in virtual time and tells what its members got.
   --silent             who dies says nothing; else its system resets its connections
   --join-every T       between two joins (10ms)
   --warm T             from the last join to the first figure (60s)
+  --delay MIN:MAX      what a letter takes; MIN divides a second (5ms:40ms)
   --uplink F           each uplink carries F times the channel (no limit)
   --deaths P           P percent die in one instant, 20 s after measuring began
   --partition P:T      P percent are cut off for T, 20 s after measuring began
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    take_large_pages();
     if request.figures {
         let met = figures::print_all(clock, request.only.as_deref(), request.scenario.world.seed);
         return if met { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -110,6 +112,7 @@ fn read_flag(
         "minutes" => scenario.time = parser.value()?.parse::<u64>()? * 60 * SECOND,
         "join-every" => scenario.join_every = parser.value()?.parse_with(time)?,
         "warm" => scenario.warm = parser.value()?.parse_with(time)?,
+        "delay" => scenario.world.delay = parser.value()?.parse_with(delays)?,
         "rescue-rate" => scenario.world.rescue_rate = parser.value()?.parse()?,
         "uplink" => scenario.world.uplink = uplink(scenario, parser.value()?.parse()?),
         "deaths" => {
@@ -157,6 +160,35 @@ fn partition(text: &str) -> Result<(u64, u64), String> {
     let (percent, lasts) = text.split_once(':').ok_or("percent:time is wanted")?;
     Ok((percent.parse().map_err(|error| format!("{error}"))?, time(lasts)?))
 }
+
+fn delays(text: &str) -> Result<(u64, u64), String> {
+    let (least, most) = text.split_once(':').ok_or("two times are wanted")?;
+    let (least, most) = (time(least)?, time(most)?);
+    if least == 0 || !SECOND.is_multiple_of(least) || most < least {
+        return Err(format!("{text}: the first has to divide a second and be the lesser"));
+    }
+    Ok((least, most))
+}
+
+/// Starts this program again with its memory in large pages, if the C library can: the nodes of a
+/// large mesh fit no cache, and a third of the time goes to looking pages up.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn take_large_pages() {
+    use std::os::unix::process::CommandExt;
+
+    let name = "GLIBC_TUNABLES";
+    if std::env::var_os(name).is_some() {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut again = std::process::Command::new(program);
+    again.args(std::env::args_os().skip(1)).env(name, "glibc.malloc.hugetlb=1");
+    let error = again.exec();
+    eprintln!("goes on with small pages, which is slower: {error}");
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn take_large_pages() {}
 
 /// How long this thread has run, in nanoseconds: what else the machine does is not counted.
 fn clock() -> u64 {

@@ -132,7 +132,7 @@ impl Asked {
             return None;
         }
         let to = filled.min(end).min(from + limits::MESH_PIECE_BYTES_MAX);
-        if to <= from || now.since(self.at) > limits::MESH_PULL_PATIENCE {
+        if to <= from || now.since(self.at) > limits::MESH_WANT_WAITS_MAX {
             return None;
         }
         let (head, span) = store.piece(seq, stripe, from..to)?;
