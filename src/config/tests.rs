@@ -431,8 +431,8 @@ fn a_channel_that_comes_or_goes_is_one_change() {
         [
             "reload: [[channel]] 1: number 1, name Bars, playlist [\"bars.mkv\", \"bars.mp4\", \
              \"clock\"], repeat true, epoch 2026-01-01T00:00:00Z, max_clients 32 -> none",
-            "reload: [http]: listen 127.0.0.1:6080, connections_max 10000, per_address_max 0 -> \
-             none",
+            "reload: [http]: listen 127.0.0.1:6080, connections_max 10000, per_address_max 0, \
+             lag_max 3 -> none",
         ]
     );
     let back = plan(&new, &old);
