@@ -139,6 +139,8 @@ impl Member {
         self.send_asked(cx);
         if fresh && place.from > 0 {
             self.pushed = place.from;
+            // How long its parents let it wait is not known yet; it has time before the first.
+            self.intakes.iter_mut().for_each(|intake| intake.lull = limits::MESH_LATE_AFTER);
             self.catch_up(cx, place.newest);
         }
     }
