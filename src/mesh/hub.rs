@@ -328,6 +328,11 @@ impl Hub {
         self.feed.pump(cx, &mut self.links, &self.store, conn);
     }
 
+    /// Some time has passed, which may be too long for whoever asked for something.
+    pub(super) fn pump_wants(&mut self, cx: &mut Cx) {
+        self.feed.pump_wants(cx, &mut self.links, &self.store);
+    }
+
     /// Something changed that may let many go on.
     pub(super) fn pump_all(&mut self, cx: &mut Cx) {
         self.feed.pump_all(cx, &mut self.links, &self.store);

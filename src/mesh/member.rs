@@ -246,6 +246,7 @@ impl Member {
                 return self.over(cx);
             }
         }
+        self.hub.pump_wants(cx);
         self.repair(cx);
         self.settle_intakes(cx);
         self.ticks = self.ticks.wrapping_add(1);

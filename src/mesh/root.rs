@@ -138,6 +138,7 @@ impl Root {
             return;
         }
         self.tick = Some(cx.wake(Why::MeshTick, self.number, limits::MESH_TICK_EVERY * 4));
+        self.hub.pump_wants(cx);
         self.realm.tick(cx, &mut self.hub);
         self.hub.sweep(cx);
     }

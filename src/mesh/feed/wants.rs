@@ -2,6 +2,8 @@
 //! all that children are promised, over all links: else one node that is late makes those late that
 //! help it, and all that hang below these.
 
+use std::collections::VecDeque;
+
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, Payload};
 use crate::base::time::Mono;
@@ -69,9 +71,27 @@ impl Feed {
         waiting > 0 && waiting >= served.min(2)
     }
 
+    /// Whoever has waited for too long is told to ask elsewhere.
+    fn give_up(&mut self, cx: &mut Cx, links: &mut Links) {
+        let now = cx.now.mono;
+        for (conn, child) in self.children.iter_mut().filter(|(_, child)| !child.wants.is_empty()) {
+            let (old, rest) = child.wants.drain(..).partition::<VecDeque<_>, _>(|a| a.is_old(now));
+            child.wants = rest;
+            self.wanted -= old.len();
+            for Asked { want, .. } in old {
+                let gone = wire::Gone { seq: want.seq, stripe: want.stripe };
+                links.say(cx, *conn, &Message::Gone(gone));
+            }
+        }
+    }
+
     /// Answers requests, one piece for each child in its turn, while there is room for it.
-    pub(super) fn pump_wants(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
-        if self.wanted == 0 || self.is_busy(cx.now.mono, links) {
+    pub(in crate::mesh) fn pump_wants(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
+        if self.wanted == 0 {
+            return;
+        }
+        self.give_up(cx, links);
+        if self.is_busy(cx.now.mono, links) {
             return;
         }
         let asking = self.children.iter().filter(|(_, child)| !child.wants.is_empty());
@@ -92,8 +112,7 @@ impl Feed {
         }
     }
 
-    /// Sends a piece of what a child asked for; what is no longer there, or has waited for so long
-    /// that others were asked, is answered with gone.
+    /// Sends a piece of what a child asked for; what is no longer there is answered with gone.
     fn answer(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) -> bool {
         let now = cx.now.mono;
         while let Some(child) = self.children.get_mut(&conn)
@@ -122,6 +141,10 @@ fn take(bucket: Option<&mut super::Bucket>, now: Mono, bytes: u64) -> bool {
 }
 
 impl Asked {
+    fn is_old(&self, now: Mono) -> bool {
+        now.since(self.at) > limits::MESH_WANT_WAITS_MAX
+    }
+
     fn next_piece(&mut self, now: Mono, store: &Store) -> Option<Payload> {
         let (seq, stripe) = (self.want.seq, usize::from(self.want.stripe));
         let (from, end) = (u64::from(self.want.range.start), u64::from(self.want.range.end));
@@ -132,7 +155,7 @@ impl Asked {
             return None;
         }
         let to = filled.min(end).min(from + limits::MESH_PIECE_BYTES_MAX);
-        if to <= from || now.since(self.at) > limits::MESH_WANT_WAITS_MAX {
+        if to <= from {
             return None;
         }
         let (head, span) = store.piece(seq, stripe, from..to)?;
