@@ -165,9 +165,7 @@ impl Viewer {
     fn note(&mut self) {
         let text = String::from_utf8_lossy(&self.text).into_owned();
         for name in text.lines().filter(|line| is_kind(line, "m4s") || is_kind(line, "ts")) {
-            let Some(seq) = name.split('.').next().and_then(|seq| seq.parse().ok()) else {
-                continue;
-            };
+            let Some(seq) = number(name) else { continue };
             match self.last {
                 None => self.wanted = VecDeque::from([name.to_owned()]),
                 Some(last) if seq > last => self.wanted.push_back(name.to_owned()),
@@ -178,10 +176,14 @@ impl Viewer {
             }
         }
         if self.last.is_none() {
-            let seq = |name: &String| name.split('.').next()?.parse().ok();
-            self.last = self.wanted.front().and_then(seq);
+            self.last = self.wanted.front().and_then(|name| number(name));
         }
     }
+}
+
+/// The number in a segment's name, `run-number.kind`.
+fn number(name: &str) -> Option<u64> {
+    name.split_once('.')?.0.rsplit('-').next()?.parse().ok()
 }
 
 fn is_kind(name: &str, extension: &str) -> bool {

@@ -42,6 +42,9 @@ struct Line {
     complaints: Vec<String>,
 }
 
+/// How often players may try to show everything.
+const TRIES: usize = 3;
+
 /// Seconds to watch, and whether somebody asked for just that.
 fn seconds() -> (u32, bool) {
     let asked = std::env::var("VIDSTREAMD_PLAYERS_SECONDS").ok();
@@ -103,14 +106,24 @@ fn the_first_byte_comes_at_once() {
 /// Has some players watch, prints their table and judges it.
 fn watch(players: impl Fn(&Channel, u32) -> Vec<Line>) {
     let (seconds, strict) = seconds();
-    // Within the time lie the end of the one and of the other.
-    let channel = Channel::start(seconds / 6 * 2);
-    open_to_nobody(channel.directory.path());
-    let mut lines = players(&channel, seconds);
-    lines.sort_by_key(|line| (line.player, line.path));
-    println!("{}", table(&lines, seconds));
-    let faults: Vec<String> = lines.iter().flat_map(|line| faults(line, seconds, strict)).collect();
-    assert!(faults.is_empty(), "{faults:#?}");
+    // Players decode in real time: a machine that does something else for a second makes them drop
+    // pictures that were sent as they should be. What is wrong with these is wrong each time.
+    let tries = if strict { 1 } else { TRIES };
+    let mut faults = Vec::new();
+    for _ in 0..tries {
+        // Within the time lie the end of the one and of the other.
+        let channel = Channel::start(seconds / 6 * 2);
+        open_to_nobody(channel.directory.path());
+        let mut lines = players(&channel, seconds);
+        lines.sort_by_key(|line| (line.player, line.path));
+        println!("{}", table(&lines, seconds));
+        faults = lines.iter().flat_map(|line| line_faults(line, seconds, strict)).collect();
+        if faults.is_empty() {
+            return;
+        }
+        println!("{faults:#?}");
+    }
+    panic!("{faults:#?}");
 }
 
 fn in_programs(channel: &Channel, seconds: u32, programs: &[fn(&Seat) -> Watched]) -> Vec<Line> {
@@ -257,7 +270,7 @@ fn table(lines: &[Line], seconds: u32) -> String {
 }
 
 /// What a player must not have done.
-fn faults(line: &Line, seconds: u32, strict: bool) -> Vec<String> {
+fn line_faults(line: &Line, seconds: u32, strict: bool) -> Vec<String> {
     let Shown { pictures, missing, changes, strange, holes, .. } = &line.shown;
     let whole = seconds * 25;
     let allowed = match (line.player, strict) {
