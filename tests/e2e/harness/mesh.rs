@@ -108,10 +108,14 @@ impl Mesh {
         mesh
     }
 
-    /// Starts the relays, then the clients.
+    /// Starts the relays, then the clients: those that ask a relay without a place go to another.
     pub(crate) fn add_members(&mut self) {
         for _ in 0..self.layout.relays {
             self.add_relay((ANYWHERE, Vec::new()));
+        }
+        for relay in &self.relays {
+            let placed = || relay.daemon.texts(|text| text.ends_with("gave us a place")).pop();
+            eventually(AT_LAST, "a relay with a place", placed);
         }
         for _ in 0..self.layout.clients {
             self.add_client((ANYWHERE, Vec::new()));
