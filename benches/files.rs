@@ -68,6 +68,9 @@ const ROWS: &[Row] = &[
         filled(lab, "100 ms, 10 %, 5 % reordered, 1 % twice", impairment, 65.0)
     }),
     ("loss30", |lab| filled(lab, "20 ms, 30 %", link(10, 300), 0.0)),
+    ("jumbo", |lab| {
+        filled(lab, "20 ms, 1 %, packets of 9000", Impairment { mtu: 9_000, ..link(10, 10) }, 92.0)
+    }),
     ("beside", beside),
     ("player", player),
     ("thousand", thousand),
@@ -90,7 +93,7 @@ impl Lab {
 
 fn link(millis: u64, lost: u64) -> Impairment {
     let (delay, queue) = (Duration::from_millis(millis), Duration::from_millis(50));
-    Impairment { delay, lost, doubled: 0, reordered: 0, rate: 100_000_000, queue }
+    Impairment { delay, lost, doubled: 0, reordered: 0, rate: 100_000_000, queue, mtu: 1_500 }
 }
 
 fn bench() -> Outcome<bool> {
