@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,14 +22,14 @@ use vidstreamd::io::part::Part;
 
 /// The exit code of a program that Ctrl+C has ended.
 pub(super) const INTERRUPTED: u8 = 130;
-/// Bytes that are hashed in one turn.
-const HASHED: u64 = 2 << 20;
+/// Bytes that are read again in one turn, to be hashed: more than come in one, so that it catches up.
+const HASHED: u64 = 8 << 20;
 /// How often somebody who does not take anything is asked.
 const FEED_AGAIN: Duration = Duration::from_millis(5);
 /// Between two pictures of the progress.
 const PICTURE_EVERY: Duration = Duration::from_millis(100);
 /// Calls for datagrams in a row before anything else has its turn.
-const CALLS: usize = 8;
+const CALLS: usize = 2;
 /// What is buffered before play begins, of what is kept.
 const LOW_PART: u32 = 4;
 const BUFFER: Duration = Duration::from_secs(8);
@@ -109,9 +110,15 @@ fn is_device(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|facts| !facts.is_file() && !facts.is_dir())
 }
 
+/// Whether nothing is to be kept: then there is no reader whose pace counts.
+fn is_null(path: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|facts| facts.rdev());
+    device(path).is_ok_and(|own| device(Path::new("/dev/null")).is_ok_and(|null| own == null))
+}
+
 /// Who plays, if somebody does.
 fn taker(asked: &Asked) -> Option<Taker> {
-    if let Some(path) = asked.output.as_ref().filter(|path| is_device(path)) {
+    if let Some(path) = asked.output.as_ref().filter(|path| is_device(path) && !is_null(path)) {
         return Some(Taker::Device(path.clone()));
     }
     if asked.output.as_deref() == Some(Path::new("-")) {
@@ -228,7 +235,7 @@ impl Get<'_> {
                 let cleared = opened.and_then(|(mut part, _)| part.clear().map(|()| part));
                 self.part = Some(cleared.map_err(|e| (exit::CANTCREAT, e.to_string()))?);
             }
-            let written = self.part.as_ref().map_or(Ok(()), |part| part.write(&pieces));
+            let written = self.part.as_mut().map_or(Ok(()), |part| part.write(&pieces));
             drop(pieces);
             written.map_err(|e| self.disk(&e))?;
             if !heard {
@@ -247,7 +254,7 @@ impl Get<'_> {
                 Event::Original => self.begin_original()?,
                 Event::Kept { offset, bytes } => {
                     let written =
-                        self.part.as_ref().map_or(Ok(()), |p| p.write(&[(offset, &bytes)]));
+                        self.part.as_mut().map_or(Ok(()), |p| p.write(&[(offset, &bytes)]));
                     written.map_err(|e| self.disk(&e))?;
                 }
                 Event::Complete { size, hash } => self.complete = Some((size, hash)),
