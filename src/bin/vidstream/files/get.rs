@@ -22,7 +22,7 @@ use vidstreamd::io::part::Part;
 
 /// The exit code of a program that Ctrl+C has ended.
 pub(super) const INTERRUPTED: u8 = 130;
-/// Bytes that are read again in one turn, to be hashed: more than come in one, so that it catches up.
+/// Bytes that are read again in one turn to be hashed: more than come in one, to catch up.
 const HASHED: u64 = 8 << 20;
 /// How often somebody who does not take anything is asked.
 const FEED_AGAIN: Duration = Duration::from_millis(5);
@@ -498,4 +498,22 @@ fn mbits(bytes: u64, took: Duration) -> f64 {
 fn lost_percent(figures: &Figures) -> f64 {
     let lost = figures.sent.saturating_sub(figures.datagrams);
     lost as f64 * 100.0 / figures.sent.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_another_file_may_take_the_place_of_is_no_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.mkv");
+        std::fs::write(&file, "film").unwrap();
+        for path in [&file, folder.path(), &folder.path().join("none")] {
+            assert!(!is_device(path) && !is_null(path), "{}", path.display());
+        }
+        for (path, null) in [("/dev/null", true), ("/dev/zero", false)] {
+            assert!(is_device(Path::new(path)) && is_null(Path::new(path)) == null, "{path}");
+        }
+    }
 }
