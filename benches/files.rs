@@ -2,6 +2,7 @@
 //! namespaces, with `curl` from nginx over TCP cubic in the same run. `cargo bench --bench files`
 //! prints it all, in some eight minutes, as root (`ip netns`); `-- ROW` does the rows whose name
 //! contains that. 100 MB each, the file compared byte for byte; loopback 2 GB through memory.
+//! In the first transfer of loopback the daemon hashes the file as well, which halves its rate.
 //!
 //! The link's queue holds 50 ms. What the link loses it loses behind the shaper, in both
 //! directions, so that 10 % leave 87 Mbit/s of file bytes at most.

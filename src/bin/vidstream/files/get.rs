@@ -507,9 +507,8 @@ mod tests {
     #[test]
     fn only_what_another_file_may_take_the_place_of_is_no_device() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.mkv");
-        std::fs::write(&file, "film").unwrap();
-        for path in [&file, folder.path(), &folder.path().join("none")] {
+        let file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
+        for path in [file.path(), folder.path(), &folder.path().join("none")] {
             assert!(!is_device(path) && !is_null(path), "{}", path.display());
         }
         for (path, null) in [("/dev/null", true), ("/dev/zero", false)] {
