@@ -2,6 +2,7 @@
 //! namespaces, with `curl` from nginx over TCP cubic in the same run. `cargo bench --bench files`
 //! prints it all, in some eight minutes, as root (`ip netns`); `-- ROW` does the rows whose name
 //! contains that. 100 MB each, the file compared byte for byte; loopback 2 GB through memory.
+//! In the first transfer of loopback the daemon hashes the file as well, which halves its rate.
 //!
 //! The link's queue holds 50 ms. What the link loses it loses behind the shaper, in both
 //! directions, so that 10 % leave 87 Mbit/s of file bytes at most.
@@ -68,6 +69,9 @@ const ROWS: &[Row] = &[
         filled(lab, "100 ms, 10 %, 5 % reordered, 1 % twice", impairment, 65.0)
     }),
     ("loss30", |lab| filled(lab, "20 ms, 30 %", link(10, 300), 0.0)),
+    ("jumbo", |lab| {
+        filled(lab, "20 ms, 1 %, packets of 9000", Impairment { mtu: 9_000, ..link(10, 10) }, 92.0)
+    }),
     ("beside", beside),
     ("player", player),
     ("thousand", thousand),
@@ -90,7 +94,7 @@ impl Lab {
 
 fn link(millis: u64, lost: u64) -> Impairment {
     let (delay, queue) = (Duration::from_millis(millis), Duration::from_millis(50));
-    Impairment { delay, lost, doubled: 0, reordered: 0, rate: 100_000_000, queue }
+    Impairment { delay, lost, doubled: 0, reordered: 0, rate: 100_000_000, queue, mtu: 1_500 }
 }
 
 fn bench() -> Outcome<bool> {

@@ -22,7 +22,8 @@ use vidstreamd::base::rng::Rng;
 
 use super::Outcome;
 
-const MTU: usize = 1_500;
+/// The longest packet of any link.
+const MTU_MAX: usize = 9_000;
 /// Packets taken from one device before the other has its turn.
 const TURN: usize = 64;
 
@@ -39,6 +40,8 @@ pub(crate) struct Impairment {
     pub(crate) rate: u64,
     /// What waits for its turn, at most.
     pub(crate) queue: Duration,
+    /// Bytes in a packet, at most.
+    pub(crate) mtu: usize,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -65,7 +68,8 @@ impl Link {
         let (near, far) = (name("n"), name("f"));
         let (over, carried) = (Arc::default(), Arc::default());
         let mut link = Self { near, far, over, carried, thread: None };
-        let ends = [device(&link.near, NEAR, FAR)?, device(&link.far, FAR, NEAR)?];
+        let mtu = impairment.mtu;
+        let ends = [device(&link.near, NEAR, FAR, mtu)?, device(&link.far, FAR, NEAR, mtu)?];
         let (over, carried) = (Arc::clone(&link.over), Arc::clone(&link.carried));
         let run = move || Carrier::new(impairment, seed).carry(&ends, &over, &carried);
         link.thread = Some(std::thread::Builder::new().spawn(run)?);
@@ -105,7 +109,7 @@ fn ip(words: &[&str]) -> Outcome<()> {
 }
 
 /// A TUN device, up in a namespace of its own in which TCP to the other end is cubic.
-fn device(namespace: &str, own: &str, other: &str) -> Outcome<File> {
+fn device(namespace: &str, own: &str, other: &str, mtu: usize) -> Outcome<File> {
     ip(&["netns", "add", namespace])?;
     ip(&["-n", namespace, "link", "set", "lo", "up"])?;
     let mut options = OpenOptions::new();
@@ -115,7 +119,7 @@ fn device(namespace: &str, own: &str, other: &str) -> Outcome<File> {
     ip(&["link", "set", namespace, "netns", namespace])?;
     let address = format!("{own}/32");
     ip(&["-n", namespace, "addr", "add", &address, "peer", other, "dev", namespace])?;
-    let mtu = MTU.to_string();
+    let mtu = mtu.to_string();
     ip(&["-n", namespace, "link", "set", namespace, "mtu", &mtu, "txqueuelen", "10000", "up"])?;
     // By the route, because the system may allow no other choice.
     let host = format!("{other}/32");
@@ -202,7 +206,7 @@ impl Carrier {
     fn take(&mut self, way: usize, mut from: &File) -> bool {
         for _ in 0..TURN {
             let mut packet = self.spare.pop().unwrap_or_default();
-            packet.resize(MTU, 0);
+            packet.resize(MTU_MAX, 0);
             match from.read(&mut packet) {
                 Ok(count) => {
                     packet.truncate(count);

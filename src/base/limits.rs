@@ -585,6 +585,8 @@ pub const FILES_LIST_BYTES_MAX: u64 = 1 << 20;
 pub const FILES_ADDRESSES_MAX: usize = 4_096;
 /// Bytes of a file that are hashed in one turn of the loop.
 pub const FILES_HASH_BYTES: usize = 256 << 10;
+/// Bytes that the disk is asked for ahead of what is sent or hashed.
+pub const FILES_AHEAD_BYTES: u64 = 4 << 20;
 /// Hashes of files that are remembered.
 pub const FILES_HASHES_MAX: usize = 256;
 /// Buffers that a client fills in one call.

@@ -37,6 +37,8 @@ pub struct Status {
     pub jukebox: Option<JukeboxStatus>,
     /// The live ticker; none when it is switched off.
     pub events: Option<EventsStatus>,
+    /// Files over UDP; none when they are switched off.
+    pub files: Option<FilesStatus>,
     /// The HTTP server.
     pub http: HttpStatus,
     /// Log lines that could not be written.
@@ -314,6 +316,42 @@ pub struct EventsStatus {
     pub bad_requests: u64,
     /// Lines that were refused.
     pub bad_lines: u64,
+}
+
+/// Files over UDP; all but `files`, `transfers` and `running` count from the start. What transfers
+/// that are under way have done so far is counted, too.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct FilesStatus {
+    /// Files that are listed.
+    pub files: usize,
+    /// Transfers now.
+    pub transfers: usize,
+    /// Of these, those whose client has answered from where it asked.
+    pub running: usize,
+    /// Transfers begun.
+    pub begun: u64,
+    /// Of these, those that have ended with everything delivered.
+    pub whole: u64,
+    /// Requests for which there was no room.
+    pub refused: u64,
+    /// Datagrams that were no request.
+    pub bad_requests: u64,
+    /// Datagrams at transfer ports that came from somebody else.
+    pub strangers: u64,
+    /// Datagrams of clients that were no good.
+    pub bad_datagrams: u64,
+    /// Lists sent.
+    pub lists: u64,
+    /// Lists not sent, because there were too many.
+    pub lists_refused: u64,
+    /// Bytes of files that were acknowledged.
+    pub bytes: u64,
+    /// Datagrams sent with bytes of files.
+    pub datagrams: u64,
+    /// Of these, sent again.
+    pub retransmitted: u64,
+    /// Datagrams found to be lost.
+    pub lost: u64,
 }
 
 /// The HTTP server; all but `connections` count from the start.

@@ -11,7 +11,7 @@ use core::time::Duration;
 use serde::Serialize;
 
 use crate::base::status::mesh::ArrivingBlock;
-use crate::base::status::{ChannelStatus, Status, StoreStatus, json};
+use crate::base::status::{ChannelStatus, FilesStatus, Status, StoreStatus, json};
 use crate::base::text::escaped;
 
 pub use connections::connections;
@@ -57,6 +57,7 @@ pub fn status(status: &Status) -> String {
         let (members, sent) = (events.members, events.events);
         ("ticker", format!("{members} members, {sent} events sent"))
     }));
+    rows.extend(status.files.as_ref().map(|files| ("files", transfers(files))));
     rows.extend(status.store.as_ref().map(|store| {
         let (blocks, bytes) = (store.blocks, store.bytes);
         ("store", format!("{}: {}, {blocks} blocks, {bytes} bytes", store.directory, store.state))
@@ -65,6 +66,23 @@ pub fn status(status: &Status) -> String {
     rows.iter().fold(String::new(), |text, (name, value)| {
         text + &format!("{name:<19}{}\n", escaped(value.as_bytes()))
     })
+}
+
+fn transfers(files: &FilesStatus) -> String {
+    format!(
+        "{} listed, {} transfers, {} begun, {} whole, {} refused; {} bytes in {} datagrams, {} \
+         lost, {} sent again; {} bad requests",
+        files.files,
+        files.transfers,
+        files.begun,
+        files.whole,
+        files.refused,
+        files.bytes,
+        files.datagrams,
+        files.lost,
+        files.retransmitted,
+        files.bad_requests
+    )
 }
 
 fn http(status: &Status) -> String {
@@ -222,6 +240,28 @@ mod tests {
              \x20     0  gr\u{fc}n  first_movie     12     3/10\n\
              \x20    10  b     (off)                   0/0\n"
         );
+    }
+
+    #[test]
+    fn transfers_of_files_are_told_with_their_losses() {
+        let files = FilesStatus {
+            files: 7,
+            transfers: 2,
+            begun: 5,
+            whole: 3,
+            refused: 4,
+            bytes: 90_000,
+            datagrams: 60,
+            lost: 8,
+            retransmitted: 9,
+            bad_requests: 1,
+            ..FilesStatus::default()
+        };
+        let text = status(&Status { files: Some(files), ..Status::default() });
+        let told = "files              7 listed, 2 transfers, 5 begun, 3 whole, 4 refused; 90000 \
+                    bytes in 60 datagrams, 8 lost, 9 sent again; 1 bad requests\n";
+        assert!(text.contains(told), "{text}");
+        assert!(!status(&Status::default()).contains("\nfiles "));
     }
 
     #[test]

@@ -423,6 +423,9 @@ impl Client {
             (Some(_), _) if self.started.is_some() => limits::FILES_ASK_EVERY,
             (Some(receiver), _) if !receiver.is_satisfied() => limits::FILES_ASK_EVERY,
             (Some(_), Some(_)) => limits::FILES_WIDEN_EVERY,
+            (None, _) if self.plain.as_ref().is_some_and(Plain::is_first) => {
+                limits::FILES_ASK_EVERY
+            }
             _ => limits::FILES_KEEP_ALIVE,
         }
     }
@@ -449,8 +452,12 @@ impl Client {
     /// Nothing has come for a while: what was wanted is said again, or, when a player has gone on,
     /// that more is wanted now; while nothing is wanted, only now and then.
     fn ack_again(&mut self, now: Mono) {
-        if self.plain.is_some() {
+        if let Some(plain) = &self.plain {
             self.acked = now;
+            if plain.is_first() {
+                // Perhaps its ack was lost, and nothing more comes without it.
+                self.ack_plain(0);
+            }
             return;
         }
         let before = self.receiver.as_ref().map(Receiver::limit);

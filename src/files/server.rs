@@ -14,6 +14,7 @@ use crate::base::limits;
 use crate::base::port::{
     Blob, Conn, Cx, End, Facts as Found, Gone, Output, Payload, Service, Span, Why as Wake,
 };
+use crate::base::status::FilesStatus;
 use crate::config;
 use crate::files::lists::{self, Lists};
 use crate::files::sender::Stats as Figures;
@@ -121,10 +122,21 @@ pub struct Stats {
     pub bad_datagrams: u64,
     /// Bytes of files that were acked, of transfers that are over.
     pub bytes: u64,
-    /// Datagrams sent in transfers that are over, and of these again.
+    /// Datagrams sent in transfers that are over, of these again, and found to be lost.
     pub datagrams: u64,
     /// See [`Stats::datagrams`].
     pub again: u64,
+    /// See [`Stats::datagrams`].
+    pub lost: u64,
+}
+
+impl Stats {
+    fn add(&mut self, figures: &Figures) {
+        self.bytes += figures.acked;
+        self.datagrams += figures.datagrams;
+        self.again += figures.again;
+        self.lost += figures.lost;
+    }
 }
 
 /// A file that is being sent.
@@ -458,9 +470,7 @@ impl Server {
         cx.close(conn, End::Flushed);
         let Some(transfer) = self.transfers.remove(&conn) else { return };
         let figures = transfer.stats();
-        self.stats.bytes += figures.acked;
-        self.stats.datagrams += figures.datagrams;
-        self.stats.again += figures.again;
+        self.stats.add(&figures);
         self.asked.remove(&(transfer.peer, transfer.nonce));
         let address = transfer.peer.ip();
         if let Some(count) = self.addresses.get_mut(&address) {
@@ -499,10 +509,28 @@ impl Server {
         self.stats
     }
 
-    /// Files that are listed.
+    /// Everything that is counted, transfers under way and all.
     #[must_use]
-    pub fn files(&self) -> usize {
-        self.names.len()
+    pub fn status(&self) -> FilesStatus {
+        let mut stats = self.stats;
+        self.transfers.values().for_each(|transfer| stats.add(&transfer.stats()));
+        FilesStatus {
+            files: self.names.len(),
+            transfers: self.transfers.len(),
+            running: self.running,
+            begun: stats.transfers,
+            whole: stats.whole,
+            refused: stats.refused,
+            bad_requests: stats.bad_requests,
+            strangers: stats.strangers,
+            bad_datagrams: stats.bad_datagrams,
+            lists: stats.lists,
+            lists_refused: stats.lists_refused,
+            bytes: stats.bytes,
+            datagrams: stats.datagrams,
+            retransmitted: stats.again,
+            lost: stats.lost,
+        }
     }
 
     /// Transfers now.
@@ -515,11 +543,6 @@ impl Server {
     #[must_use]
     pub fn blobs(&self) -> usize {
         self.open.len()
-    }
-
-    /// What runs now: to whom, which file, its figures.
-    pub fn figures(&self) -> impl Iterator<Item = (SocketAddr, &str, Figures)> {
-        self.transfers.values().map(|t| (t.peer, &*t.file, t.stats()))
     }
 
     /// Holds the books against each other.

@@ -27,33 +27,46 @@ fn goodput(world: &World, number: usize, size: u64) -> f64 {
 
 #[test]
 fn a_thousand_seeds_of_loss_doubling_and_reordering_deliver_the_file() {
-    for seed in 0..1_000 {
-        let mut rng = Rng::new(seed);
-        let size = 1 + rng.below(120_000);
-        let link = Link {
-            lost: rng.below(310),
-            doubled: rng.below(50),
-            reordered: rng.below(200),
-            rate: 1_000_000 + rng.below(100_000_000),
-            longest: [1_252, 1_472, 9_000][usize::try_from(rng.below(3)).unwrap()],
-            queue: Duration::from_millis(5 + rng.below(200)),
-            ..Link::new(rng.below(120), 0)
-        };
-        let mut world = World::new(seed, link, size);
-        let from = if rng.below(4) == 0 { rng.below(size) } else { 0 };
-        let client = ours(&world, 0);
-        world.add(client, from);
-        world.run(LONG);
-        assert!(
-            world.is_whole(0),
-            "seed {seed}: {link:?}, {size} bytes from {from}: {:?} {:?}",
-            world.peers[0].failure,
-            world.peers[0].client.figures()
-        );
-        world.run_for(limits::FILES_SILENCE_MAX * 2);
-        assert_eq!((world.server.transfers(), world.cx.blobs.len()), (0, 0), "seed {seed}");
-        assert!(world.cx.peers.is_empty() && world.cx.wheel.is_empty(), "seed {seed}");
-    }
+    (0..1_000).for_each(|seed| deliver(seed, false));
+}
+
+#[test]
+fn a_thousand_seeds_deliver_it_on_the_originals_wire_as_well() {
+    (0..1_000).for_each(|seed| deliver(seed, true));
+}
+
+/// One file over one bad link; when it is delivered, nothing of it is left at the server.
+fn deliver(seed: u64, plain: bool) {
+    let mut rng = Rng::new(seed);
+    let size = 1 + rng.below(120_000);
+    let link = Link {
+        lost: rng.below(310),
+        doubled: rng.below(50),
+        reordered: rng.below(200),
+        rate: 1_000_000 + rng.below(100_000_000),
+        longest: [1_252, 1_472, 9_000][usize::try_from(rng.below(3)).unwrap()],
+        queue: Duration::from_millis(5 + rng.below(200)),
+        ..Link::new(rng.below(120), 0)
+    };
+    let mut world = World::new(seed, link, size);
+    world.plain = plain;
+    // An original server begins at the beginning.
+    let from = if !plain && rng.below(4) == 0 { rng.below(size) } else { 0 };
+    let client = ours(&world, 0);
+    world.add(client, from);
+    world.run(LONG);
+    assert!(
+        world.is_whole(0),
+        "seed {seed}, plain: {plain}: {link:?}, {size} bytes from {from}: {:?} {:?}",
+        world.peers[0].failure,
+        world.peers[0].client.figures()
+    );
+    // The end is repeated to an original client until something comes back.
+    let ends = limits::FILES_END_EVERY * (limits::FILES_ENDS_MAX + 1);
+    world.run_for(limits::FILES_SILENCE_MAX * 2 + if plain { ends } else { Duration::ZERO });
+    let left = (world.server.transfers(), world.cx.blobs.len());
+    assert_eq!(left, (0, 0), "seed {seed}, plain: {plain}");
+    assert!(world.cx.peers.is_empty() && world.cx.wheel.is_empty(), "seed {seed}, plain: {plain}");
 }
 
 #[test]

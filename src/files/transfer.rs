@@ -196,8 +196,11 @@ impl Transfer {
     fn heard_plain(&mut self, cx: &mut Cx, bytes: &[u8]) -> Result<Option<Ending>, Bad> {
         let now = cx.now.mono;
         if let State::Ending(..) = self.state {
-            // Any datagram is an answer to the end.
-            return Ok(Some(Ending::Whole));
+            // Any datagram is an answer to the end, but for the ack of a fragment that was doubled
+            // or is late: the end itself may be lost.
+            let end = self.sender.as_ref().map_or(0, Sender::end_number);
+            let late = wire::parse_plain_ack(bytes).is_ok_and(|seq| seq < end);
+            return Ok((!late).then_some(Ending::Whole));
         }
         let seq = wire::parse_plain_ack(bytes)?;
         let sender = self.sender.as_mut().ok_or(Bad::Number)?;

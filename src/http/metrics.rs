@@ -5,8 +5,8 @@ use core::fmt::{self, Write as _};
 
 use crate::base::stats::Histogram;
 use crate::base::status::{
-    Answers, CHANNEL_STATES, ChannelStatus, EventsStatus, HttpStatus, JukeboxStatus, MeshStatus,
-    ReceiveStatus, STORE_STATES, Status, StoreStatus, TvStatus,
+    Answers, CHANNEL_STATES, ChannelStatus, EventsStatus, FilesStatus, HttpStatus, JukeboxStatus,
+    MeshStatus, ReceiveStatus, STORE_STATES, Status, StoreStatus, TvStatus,
 };
 use crate::base::text;
 
@@ -60,6 +60,9 @@ pub fn exposition(status: &Status) -> String {
     }
     if let Some(events) = &status.events {
         page.plain(&EVENTS, events);
+    }
+    if let Some(files) = &status.files {
+        page.plain(&FILES, files);
     }
     page.text.push_str("# EOF\n");
     page.text
@@ -234,6 +237,30 @@ const JUKEBOX: [Family<JukeboxStatus>; 15] = [
     }),
     counter("jukebox_stalled", "Listeners that took nothing.", |j| count(j.stalled)),
     counter("jukebox_faulted", "Listeners whose song broke.", |j| count(j.faulted)),
+];
+
+const FILES: [Family<FilesStatus>; 15] = [
+    gauge("files_listed", "Files that are listed.", |f| size(f.files)),
+    gauge("files_transfers", "Transfers of files.", |f| size(f.transfers)),
+    gauge("files_running", "Transfers whose client has answered.", |f| size(f.running)),
+    counter("files_begun", "Transfers begun.", |f| count(f.begun)),
+    counter("files_whole", "Transfers that delivered everything.", |f| count(f.whole)),
+    counter("files_refused", "Requests for which there was no room.", |f| count(f.refused)),
+    counter("files_bad_requests", "Datagrams that were no request.", |f| count(f.bad_requests)),
+    counter("files_strangers", "Datagrams at transfer ports of somebody else.", |f| {
+        count(f.strangers)
+    }),
+    counter("files_bad_datagrams", "Datagrams of clients that were no good.", |f| {
+        count(f.bad_datagrams)
+    }),
+    counter("files_lists", "Lists sent.", |f| count(f.lists)),
+    counter("files_lists_refused", "Lists not sent, because there were too many.", |f| {
+        count(f.lists_refused)
+    }),
+    counter("files_acked_bytes", "Bytes of files that clients have.", |f| count(f.bytes)),
+    counter("files_datagrams", "Datagrams sent with bytes of files.", |f| count(f.datagrams)),
+    counter("files_retransmitted", "Datagrams sent again.", |f| count(f.retransmitted)),
+    counter("files_lost", "Datagrams found to be lost.", |f| count(f.lost)),
 ];
 
 const EVENTS: [Family<EventsStatus>; 7] = [

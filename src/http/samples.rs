@@ -6,9 +6,9 @@ use core::time::Duration;
 use crate::base::stats::Histogram;
 use crate::base::status::mesh::Id;
 use crate::base::status::{
-    Answers, ChannelStatus, EventsStatus, HttpStatus, JukeboxStatus, MeshStatus, MovieStatus, Next,
-    NodeStatus, OnAir, OutputStatus, Programme, ReceiveStatus, Status, StoreStatus, StoredFile,
-    TvStatus,
+    Answers, ChannelStatus, EventsStatus, FilesStatus, HttpStatus, JukeboxStatus, MeshStatus,
+    MovieStatus, Next, NodeStatus, OnAir, OutputStatus, Programme, ReceiveStatus, Status,
+    StoreStatus, StoredFile, TvStatus,
 };
 
 /// Markup, quotes, line ends and an escape sequence.
@@ -60,6 +60,15 @@ pub(crate) fn full() -> Status {
         mesh: vec![member(), root()],
         jukebox: Some(JukeboxStatus { songs: 3, frames: 70, ..JukeboxStatus::default() }),
         events: Some(EventsStatus { members: 5, bad_lines: 6, ..EventsStatus::default() }),
+        files: Some(FilesStatus {
+            transfers: 4,
+            bytes: 5_000_000_000,
+            retransmitted: 8,
+            lost: 9,
+            refused: 10,
+            bad_requests: 11,
+            ..FilesStatus::default()
+        }),
         http: HttpStatus {
             answers: Answers { ok: 5, elsewhere: 4, refused: 3, failed: 2 },
             ..HttpStatus::default()

@@ -117,6 +117,15 @@ impl Map {
         Ok((map, Found { len, modified, head }))
     }
 
+    /// Has the kernel begin to read what is soon sent; only a hint.
+    pub(super) fn will_need(&self, at: u64, len: u64) {
+        let at = at.min(self.len.get());
+        let len = len.min(self.len.get() - at);
+        if len > 0 {
+            self.raw.advise_range(Advice::WillNeed, size(at), size(len)).ok();
+        }
+    }
+
     /// Which directory its file is in.
     pub(super) fn home(&self) -> Home {
         self.home

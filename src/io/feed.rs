@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -18,6 +19,8 @@ pub enum Taker {
     Player(String),
     /// Whoever reads our standard output.
     Stdout,
+    /// A pipe or a device.
+    Device(PathBuf),
 }
 
 /// A player that is fed.
@@ -37,6 +40,10 @@ impl Feed {
             Taker::Stdout => {
                 let stdout = io::stdout().as_fd().try_clone_to_owned()?;
                 Ok(Self { to: Some(stdout.into()), child: None })
+            }
+            Taker::Device(path) => {
+                let to = File::options().write(true).open(path)?;
+                Ok(Self { to: Some(to), child: None })
             }
             Taker::Player(command) => {
                 // The shell gives its place to the player, so that ending one ends the other.

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
 use crate::base::limits;
 use crate::base::port::{Blob, Span};
 
@@ -33,6 +35,9 @@ impl Hashing {
     /// Begins; nothing when the file cannot be looked at.
     pub(super) fn begin(&mut self, blob: Blob, file: File, len: u64) -> Option<()> {
         let changed = changed(&file)?;
+        // Only hints: a read that finds its bytes in memory does not hold up the loop.
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL).ok();
+        ask_ahead(&file, 0);
         let hasher = blake3::Hasher::new();
         self.jobs.push_back(Job { blob, file, hasher, at: 0, len, changed });
         Some(())
@@ -58,7 +63,11 @@ impl Hashing {
             return Some((span, None));
         }
         job.hasher.update(bytes);
+        let asked = job.at / limits::FILES_AHEAD_BYTES;
         job.at += step as u64;
+        if job.at / limits::FILES_AHEAD_BYTES > asked {
+            ask_ahead(&job.file, job.at);
+        }
         if job.at < job.len {
             self.jobs.push_back(job);
             return None;
@@ -66,6 +75,14 @@ impl Hashing {
         let same = changed(&job.file) == Some(job.changed)
             && job.file.metadata().is_ok_and(|facts| facts.len() == job.len);
         Some((span, same.then(|| *job.hasher.finalize().as_bytes())))
+    }
+}
+
+/// Has the disk begin with what is hashed next.
+fn ask_ahead(file: &File, at: u64) {
+    let most = i64::try_from(2 * limits::FILES_AHEAD_BYTES);
+    if let (Ok(at), Ok(most)) = (i64::try_from(at), most) {
+        posix_fadvise(file, at, most, PosixFadviseAdvice::POSIX_FADV_WILLNEED).ok();
     }
 }
 

@@ -1,6 +1,11 @@
 //! The UDP port of one transfer: trains of datagrams out, straight from a file's map, and whatever
 //! comes in. What the kernel has no room for waits, a bounded number of trains of it, and goes when
 //! there is room. Owned by the reactor.
+//!
+//! A page of the file that is not in memory makes the send wait for the disk, and with it the loop.
+//! So the disk is asked ahead of what is sent. What remains: the first bytes of a transfer, a disk
+//! that is slower than the transfer, and pages that were thrown out again before they were sent;
+//! there the loop waits for one read each time, which holds the transfer at the disk's rate.
 
 use std::collections::VecDeque;
 use std::io;
@@ -31,6 +36,8 @@ pub(super) struct Port {
     /// Whether the kernel cuts trains.
     cuts: bool,
     pub(super) dropped: u64,
+    /// Up to here the file is asked for from the disk.
+    asked: u64,
 }
 
 #[derive(Debug)]
@@ -66,7 +73,15 @@ impl Port {
         };
         set_option(&socket, level, name, probe).ok();
         let waiting = VecDeque::new();
-        Ok(Self { socket, readable: true, listed: false, waiting, cuts: true, dropped: 0 })
+        Ok(Self {
+            socket,
+            readable: true,
+            listed: false,
+            waiting,
+            cuts: true,
+            dropped: 0,
+            asked: 0,
+        })
     }
 
     /// One datagram into the buffer; nothing when there is none.
@@ -95,6 +110,7 @@ impl Port {
         (blob, map): (Blob, &Rc<Map>),
         train: Train,
     ) -> Went {
+        self.ask_ahead(map, &train);
         if self.waiting.is_empty() {
             match self.put(to, map, &train) {
                 Ok(()) => return Went::Out,
@@ -112,6 +128,16 @@ impl Port {
             self.waiting.push_back(Waiting { to, blob, map: Rc::clone(map), train });
         }
         Went::Out
+    }
+
+    /// Has the disk begin with what goes next, so that the send of it need not wait for the disk.
+    fn ask_ahead(&mut self, map: &Map, train: &Train) {
+        let Some((from, _)) = train.bodies.last() else { return };
+        if *from + limits::FILES_AHEAD_BYTES / 2 >= self.asked {
+            let begin = self.asked.max(*from);
+            self.asked = begin + limits::FILES_AHEAD_BYTES;
+            map.will_need(begin, limits::FILES_AHEAD_BYTES);
+        }
     }
 
     /// There is room again.

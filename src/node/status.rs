@@ -37,6 +37,7 @@ pub(super) fn of(node: &Node) -> Status {
         mesh: parts(node).map(|part| mesh(node, &part)).collect(),
         jukebox: node.jukebox.as_ref().map(crate::jukebox::server::Server::stats),
         events: node.events.as_ref().map(events),
+        files: node.files.as_ref().map(crate::files::server::Server::status),
         http: node.http.as_ref().map_or_else(HttpStatus::default, http::server::Server::stats),
         log_lines_dropped: node.log_dropped,
     }

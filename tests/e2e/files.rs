@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::daemon::Daemon;
+use crate::harness::http::{get, status};
 use crate::harness::lab::{Lab, Random};
 use crate::harness::original_files::{OriginalClient, OriginalServer};
 use crate::harness::setup::Server;
@@ -26,6 +27,10 @@ struct Files {
 
 impl Files {
     fn new(files: &[(&str, &[u8])], more: &str) -> Self {
+        Self::at("127.0.0.1:0", files, more)
+    }
+
+    fn at(listen: &str, files: &[(&str, &[u8])], more: &str) -> Self {
         let lab = Lab::new();
         fs::create_dir(lab.path("films")).unwrap();
         for (name, bytes) in files {
@@ -33,11 +38,26 @@ impl Files {
         }
         let movie = lab.clip();
         let text = Server::new(&lab, &[&movie.name]).text();
-        let keys = "[files]\nlisten = \"127.0.0.1:0\"\ndirectory = \"films\"\n";
+        let keys = format!("[files]\nlisten = \"{listen}\"\ndirectory = \"films\"\n");
         let config = lab.write("server.toml", format!("{text}{keys}{more}\n"));
         let daemon = Daemon::start(&config);
         let server = daemon.listens("files");
         Self { lab, daemon, server }
+    }
+
+    /// What the daemon counts.
+    fn count(&self, name: &str) -> u64 {
+        status(self.daemon.http())["files"][name].as_u64().unwrap()
+    }
+
+    /// Waits until so much of a file is there under the name of its part.
+    fn wait_part(&self, bytes: u64) {
+        let part = || {
+            let all = fs::read_dir(self.lab.path("")).unwrap().flatten();
+            let mut parts = all.filter(|e| e.file_name().to_string_lossy().contains(".part"));
+            parts.any(|e| e.metadata().unwrap().len() > bytes).then_some(())
+        };
+        eventually(SOON, "some megabytes", part);
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -136,12 +156,7 @@ fn an_interrupted_get_goes_on_where_it_ended() {
     let to = files.lab.path("got.mkv");
     let words = ["get", "SERVER", "0", "--json", "-o", to.to_str().unwrap()];
     let mut child = vidstream(&words, files.server).stdout(Stdio::piped()).spawn().unwrap();
-    let part = || {
-        let all = fs::read_dir(files.lab.path("")).unwrap().flatten();
-        let mut parts = all.filter(|e| e.file_name().to_string_lossy().contains(".part"));
-        parts.any(|e| e.metadata().unwrap().len() > 4_000_000).then_some(())
-    };
-    eventually(SOON, "some megabytes", part);
+    files.wait_part(4_000_000);
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -151,6 +166,108 @@ fn an_interrupted_get_goes_on_where_it_ended() {
     assert!(figures["resumed_from"].as_u64().unwrap() > 1_000_000, "{figures}");
     assert_eq!(figures["verified"], true);
     assert!(fs::read(&to).unwrap() == bytes);
+}
+
+#[test]
+fn a_killed_client_goes_on_and_only_what_is_missing_is_sent() {
+    let bytes = film("a", 30_000_000);
+    let files = Files::new(&[("a.mkv", &bytes)], "rate_max = 12000000");
+    let to = files.lab.path("got.mkv");
+    let words = ["get", "SERVER", "0", "--json", "-o", to.to_str().unwrap()];
+    let mut child = vidstream(&words, files.server).stdout(Stdio::piped()).spawn().unwrap();
+    files.wait_part(15_000_000);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    files.daemon.wait_after(0, "its end", |text| text.contains("has gone in the middle of"));
+    let before = files.count("bytes");
+    assert!(before < 30_000_000, "it was in the middle");
+    let figures = json(&run(&words, files.server));
+    let resumed = figures["resumed_from"].as_u64().unwrap();
+    assert!(resumed > 6_000_000, "{figures}");
+    assert_eq!(figures["verified"], true);
+    assert!(fs::read(&to).unwrap() == bytes);
+    eventually(SOON, "the end", || (files.count("transfers") == 0).then_some(()));
+    // A datagram that was late and came twice counts twice.
+    let (sent, missing) = (files.count("bytes") - before, 30_000_000 - resumed);
+    assert!((missing..missing + missing / 10).contains(&sent), "{sent} sent of {missing}");
+    assert_eq!((files.count("begun"), files.count("whole")), (2, 1));
+}
+
+#[test]
+fn a_client_goes_on_when_its_server_was_killed_and_is_back() {
+    let bytes = film("a", 24_000_000);
+    let mut files = Files::new(&[("a.mkv", &bytes)], "rate_max = 8000000");
+    let to = files.lab.path("got.mkv");
+    let words = ["get", "SERVER", "0", "--json", "-o", to.to_str().unwrap()];
+    let child = vidstream(&words, files.server).stdout(Stdio::piped()).spawn().unwrap();
+    files.wait_part(9_000_000);
+    files.daemon.kill();
+    let config = files.lab.path("server.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let (any, same) = ("listen = \"127.0.0.1:0\"\ndirectory = \"films\"", files.server);
+    let same = text.replace(any, &format!("listen = \"{same}\"\ndirectory = \"films\""));
+    assert_ne!(text, same);
+    fs::write(&config, same).unwrap();
+    files.daemon = Daemon::start(&config);
+    let figures = json(&child.wait_with_output().unwrap());
+    assert_eq!((&figures["verified"], &figures["resumed_from"]), (&true.into(), &0.into()));
+    assert!(fs::read(&to).unwrap() == bytes);
+    eventually(SOON, "the end", || (files.count("transfers") == 0).then_some(()));
+    let sent = files.count("bytes");
+    assert!(sent < 20_000_000, "{sent} bytes of the rest");
+}
+
+#[test]
+fn a_list_and_a_file_come_over_ipv6() {
+    let bytes = film("a", 5_000_000);
+    let files = Files::at("[::1]:0", &[("a.mkv", &bytes)], "");
+    let to = files.lab.path("got.mkv");
+    let words = ["get", "SERVER", "0", "--json", "-o", to.to_str().unwrap()];
+    let figures = json(&run(&words, files.server));
+    assert_eq!((&figures["verified"], &figures["wire"]), (&true.into(), &"ours".into()));
+    assert!(fs::read(&to).unwrap() == bytes);
+    let list = json(&run(&["list", "SERVER", "--json"], files.server));
+    assert_eq!(list["files"], serde_json::json!(["a.mkv"]));
+}
+
+#[test]
+fn a_pipe_gets_the_file_and_stays_a_pipe() {
+    let bytes = film("a", 3_000_000);
+    let files = Files::new(&[("a.mkv", &bytes)], "");
+    let to = files.lab.path("pipe");
+    assert!(Command::new("mkfifo").arg(&to).status().unwrap().success());
+    let words = ["get", "SERVER", "0", "--json", "-o", to.to_str().unwrap()];
+    let child = vidstream(&words, files.server).stdout(Stdio::piped()).spawn().unwrap();
+    assert!(fs::read(&to).unwrap() == bytes);
+    assert_eq!(json(&child.wait_with_output().unwrap())["verified"], true);
+    assert!(!fs::metadata(&to).unwrap().is_file());
+}
+
+#[test]
+fn the_figures_are_told_in_the_status_the_metrics_and_ctl() {
+    let bytes = film("a", 1_000_000);
+    let files = Files::new(&[("a.mkv", &bytes)], "transfers_max = 1");
+    files.daemon.wait_text("ready");
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.send_to(b"12345678nonsense", files.server).unwrap();
+    let to = files.lab.path("got.mkv");
+    let words = ["get", "SERVER", "0", "--json", "-o", to.to_str().unwrap()];
+    json(&run(&words, files.server));
+    eventually(SOON, "the end", || (files.count("transfers") == 0).then_some(()));
+    let counts = ["files", "begun", "whole", "bad_requests", "refused"];
+    assert_eq!(counts.map(|name| files.count(name)), [1, 1, 1, 1, 0]);
+    let (sent, again) = (files.count("datagrams"), files.count("retransmitted"));
+    assert!(files.count("bytes") >= 1_000_000 && sent >= 110 && again < sent);
+    let metrics = get(files.daemon.http(), "/metrics");
+    assert!(metrics.text().contains("\nvidstreamd_files_whole_total 1\n"), "{}", metrics.text());
+    let output = Command::new(VIDSTREAM)
+        .args(["ctl", "--socket"])
+        .arg(files.lab.path("server.sock"))
+        .arg("status")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("1 listed, 0 transfers, 1 begun, 1 whole, 0 refused"), "{text}");
 }
 
 #[test]

@@ -76,6 +76,11 @@ impl Plain {
         self.end = Some(seq);
     }
 
+    /// Whether the first fragment has come, and nothing else.
+    pub(super) fn is_first(&self) -> bool {
+        self.next == 1 && self.kept.is_empty() && self.end.is_none()
+    }
+
     pub(super) fn is_whole(&self) -> bool {
         self.end.is_some_and(|end| self.next >= end)
     }

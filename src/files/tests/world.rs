@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use crate::base::arena::Key;
 use crate::base::port::{Blob, Conn, Cx, Facts, Gone, Output, Service, Span};
@@ -13,7 +14,7 @@ use crate::base::time::{Mono, Now, Wall};
 use crate::config;
 use crate::files::client::{Client, Event, Failure};
 use crate::files::server::{self, Server};
-use crate::files::wire::Verdict;
+use crate::files::wire::{Request, Verdict};
 
 /// What a link does, in parts of a thousand datagrams.
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +45,26 @@ impl Link {
     }
 }
 
-/// The byte at a place of the file.
-pub(super) fn byte(at: u64) -> u8 {
-    let [.., a, b] = (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17).to_be_bytes();
-    a ^ b
-}
+/// Bytes that the file repeats: a prime number of them, so that none stands where another belongs.
+const PERIOD: usize = 65_521;
 
+static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut rng = Rng::new(0xf11e);
+    let numbers = std::iter::repeat_with(|| rng.next_u64().to_le_bytes());
+    numbers.flatten().take(PERIOD).collect()
+});
+
+/// The bytes at a place of the file.
 pub(super) fn bytes(from: u64, len: u64) -> Vec<u8> {
-    (from..from + len).map(byte).collect()
+    let (mut from, mut left) = (from, usize::try_from(len).unwrap());
+    let mut bytes = Vec::with_capacity(left);
+    while left > 0 {
+        let at = usize::try_from(from % PERIOD as u64).unwrap();
+        let piece = &BYTES[at..PERIOD.min(at + left)];
+        bytes.extend_from_slice(piece);
+        (from, left) = (from + piece.len() as u64, left - piece.len());
+    }
+    bytes
 }
 
 /// The hash that the server tells.
@@ -60,6 +73,7 @@ pub(super) const HASH: [u8; 32] = [9; 32];
 /// One client and what it has.
 pub(super) struct Peer {
     pub(super) client: Client,
+    /// What it got, from `from` on.
     pub(super) got: Vec<u8>,
     pub(super) from: u64,
     pub(super) complete: Option<Mono>,
@@ -90,6 +104,8 @@ pub(super) struct World {
     ports: BTreeMap<Key, u16>,
     told: VecDeque<Told>,
     pub(super) events: Vec<server::Event>,
+    /// Requests arrive as an original client words them, without what ours adds.
+    pub(super) plain: bool,
     /// Bytes out of the server and into it, for each client.
     pub(super) out: u64,
     pub(super) came: u64,
@@ -144,6 +160,7 @@ impl World {
             ports: BTreeMap::new(),
             told: VecDeque::new(),
             events: Vec::new(),
+            plain: false,
             out: 0,
             came: 0,
         }
@@ -273,7 +290,7 @@ impl World {
                     peer.client.start(self.now, peer.from);
                 }
                 Event::Original => {}
-                Event::Kept { offset, bytes } => put(&mut peer.got, offset, &bytes),
+                Event::Kept { offset, bytes } => peer.put(offset, &bytes),
                 Event::Complete { size, hash } => {
                     assert_eq!(size, self.size);
                     assert!(hash.is_none_or(|hash| hash == HASH));
@@ -328,7 +345,13 @@ impl World {
         self.came += bytes.len() as u64;
         let from = address(peer);
         if to == well_known() {
-            self.server.datagram(&mut self.cx, from, bytes);
+            match Request::parse(bytes) {
+                Ok(Request::Get(index, Some(_))) if self.plain => {
+                    let bytes = Request::Get(index, None).bytes();
+                    self.server.datagram(&mut self.cx, from, &bytes);
+                }
+                _ => self.server.datagram(&mut self.cx, from, bytes),
+            }
         } else if let Some((key, _)) = self.ports.iter().find(|(_, port)| **port == to.port()) {
             self.server.heard(&mut self.cx, Conn(*key), from, bytes);
         }
@@ -339,7 +362,7 @@ impl World {
         let Some(peer) = self.peers.get_mut(number) else { return };
         *peer.arrived.entry(self.now.0 / 1_000_000_000).or_insert(0) += bytes.len() as u64 + 28;
         if let Some(placed) = peer.client.handle_datagram(self.now, from, bytes) {
-            put(&mut peer.got, placed.offset, &bytes[placed.at..placed.at + placed.len]);
+            peer.put(placed.offset, &bytes[placed.at..placed.at + placed.len]);
         }
     }
 
@@ -367,21 +390,17 @@ impl World {
     /// Whether a client has every byte as it should be.
     pub(super) fn is_whole(&self, number: usize) -> bool {
         let peer = &self.peers[number];
-        let len = peer.got.len() as u64;
-        peer.complete.is_some()
-            && len == self.size
-            && peer.got[usize::try_from(peer.from).unwrap()..]
-                .iter()
-                .zip(peer.from..)
-                .all(|(b, at)| *b == byte(at))
+        peer.complete.is_some() && peer.got == bytes(peer.from, self.size - peer.from)
     }
 }
 
-fn put(got: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
-    let offset = usize::try_from(offset).unwrap();
-    let end = offset + bytes.len();
-    if got.len() < end {
-        got.resize(end, 0);
+impl Peer {
+    fn put(&mut self, offset: u64, bytes: &[u8]) {
+        let offset = usize::try_from(offset - self.from).unwrap();
+        let end = offset + bytes.len();
+        if self.got.len() < end {
+            self.got.resize(end, 0);
+        }
+        self.got[offset..end].copy_from_slice(bytes);
     }
-    got[offset..end].copy_from_slice(bytes);
 }

@@ -192,6 +192,12 @@ fn numbers_and_names_arrive_as_they_were() {
         ("jukebox_frames", 70.0),
         ("events_members", 5.0),
         ("events_bad_lines", 6.0),
+        ("files_transfers", 4.0),
+        ("files_acked_bytes", 5e9),
+        ("files_retransmitted", 8.0),
+        ("files_lost", 9.0),
+        ("files_refused", 10.0),
+        ("files_bad_requests", 11.0),
     ] {
         assert_eq!(first(&format!("vidstreamd_{name}")).2.to_bits(), f64::to_bits(value), "{name}");
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use serde_json::json;
 use super::{Asked, Failure, Outcome, PLAYER, names, shown, system};
 use vidstreamd::base::limits;
 use vidstreamd::base::time::Mono;
-use vidstreamd::files::client::{Client, Event, Figures, Marks};
-use vidstreamd::files::wire::Verdict;
+use vidstreamd::files::client::{Client, Event, Failure as Why, Figures, Marks};
+use vidstreamd::files::wire::{self, Verdict};
 use vidstreamd::flags::exit;
 use vidstreamd::io::feed::{Feed, Taker};
 use vidstreamd::io::fetch::Fetch;
@@ -21,14 +22,14 @@ use vidstreamd::io::part::Part;
 
 /// The exit code of a program that Ctrl+C has ended.
 pub(super) const INTERRUPTED: u8 = 130;
-/// Bytes that are hashed in one turn.
-const HASHED: u64 = 2 << 20;
+/// Bytes that are read again in one turn to be hashed: more than come in one, to catch up.
+const HASHED: u64 = 8 << 20;
 /// How often somebody who does not take anything is asked.
 const FEED_AGAIN: Duration = Duration::from_millis(5);
 /// Between two pictures of the progress.
 const PICTURE_EVERY: Duration = Duration::from_millis(100);
 /// Calls for datagrams in a row before anything else has its turn.
-const CALLS: usize = 8;
+const CALLS: usize = 2;
 /// What is buffered before play begins, of what is kept.
 const LOW_PART: u32 = 4;
 const BUFFER: Duration = Duration::from_secs(8);
@@ -43,8 +44,14 @@ enum End {
 struct Get<'a> {
     asked: &'a Asked,
     server: SocketAddr,
+    number: usize,
     fetch: Fetch,
     client: Client,
+    /// What the server has: bytes and tag.
+    offered: Option<(u64, u64)>,
+    /// Where the client of now began, and the figures of those before it.
+    there: u64,
+    before: Figures,
     target: Option<PathBuf>,
     part: Option<Part>,
     feed: Option<Feed>,
@@ -64,7 +71,7 @@ pub(super) fn run(asked: &Asked, server: SocketAddr, number: usize) -> Outcome {
     let mut fetch = Fetch::open(server, None).map_err(|e| system(&e))?;
     let taker = taker(asked);
     let target = match (&asked.output, &taker) {
-        (Some(path), _) if path == Path::new("-") => None,
+        (Some(path), _) if path == Path::new("-") || is_device(path) => None,
         (Some(path), _) => Some(path.clone()),
         (None, Some(_)) => None,
         (None, None) => Some(own_name(&mut fetch, server, number)?),
@@ -72,12 +79,16 @@ pub(super) fn run(asked: &Asked, server: SocketAddr, number: usize) -> Outcome {
     let feed = taker.as_ref().map(Feed::open).transpose();
     let feed = feed.map_err(|e| (exit::UNAVAILABLE, format!("the player: {e}")))?;
     let began = fetch.now();
-    let client = Client::get(began, server, number, nonce(), marks(asked, taker.is_some()));
+    let client = Client::get(began, server, number, nonce(), marks(asked, feed.is_some()));
     let mut get = Get {
         asked,
         server,
+        number,
         fetch,
         client,
+        offered: None,
+        there: 0,
+        before: Figures::default(),
         target,
         part: None,
         feed,
@@ -94,8 +105,22 @@ pub(super) fn run(asked: &Asked, server: SocketAddr, number: usize) -> Outcome {
     get.finish(end)
 }
 
+/// Whether it is there and no file that another could take the place of, such as `/dev/null`.
+fn is_device(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|facts| !facts.is_file() && !facts.is_dir())
+}
+
+/// Whether nothing is to be kept: then there is no reader whose pace counts.
+fn is_null(path: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|facts| facts.rdev());
+    device(path).is_ok_and(|own| device(Path::new("/dev/null")).is_ok_and(|null| own == null))
+}
+
 /// Who plays, if somebody does.
 fn taker(asked: &Asked) -> Option<Taker> {
+    if let Some(path) = asked.output.as_ref().filter(|path| is_device(path) && !is_null(path)) {
+        return Some(Taker::Device(path.clone()));
+    }
     if asked.output.as_deref() == Some(Path::new("-")) {
         return Some(Taker::Stdout);
     }
@@ -210,7 +235,7 @@ impl Get<'_> {
                 let cleared = opened.and_then(|(mut part, _)| part.clear().map(|()| part));
                 self.part = Some(cleared.map_err(|e| (exit::CANTCREAT, e.to_string()))?);
             }
-            let written = self.part.as_ref().map_or(Ok(()), |part| part.write(&pieces));
+            let written = self.part.as_mut().map_or(Ok(()), |part| part.write(&pieces));
             drop(pieces);
             written.map_err(|e| self.disk(&e))?;
             if !heard {
@@ -229,25 +254,69 @@ impl Get<'_> {
                 Event::Original => self.begin_original()?,
                 Event::Kept { offset, bytes } => {
                     let written =
-                        self.part.as_ref().map_or(Ok(()), |p| p.write(&[(offset, &bytes)]));
+                        self.part.as_mut().map_or(Ok(()), |p| p.write(&[(offset, &bytes)]));
                     written.map_err(|e| self.disk(&e))?;
                 }
                 Event::Complete { size, hash } => self.complete = Some((size, hash)),
-                Event::Failed(why) => {
-                    let contiguous = self.client.figures().contiguous;
-                    if let Some(part) = self.part.take() {
-                        part.interrupt(contiguous).map_err(|e| self.disk(&e))?;
-                    }
-                    self.bar.finish_and_clear();
-                    return Err((exit::UNAVAILABLE, format!("{}: {why}", self.server)));
-                }
+                Event::Failed(why) if self.may_ask_again(&why) => self.ask_again(),
+                Event::Failed(why) => return Err(self.give_up(why)),
                 Event::Listed(_) => {}
             }
         }
         Ok(())
     }
 
+    /// Whether the server may come back: it has gone, and has brought something before.
+    fn may_ask_again(&self, why: &Why) -> bool {
+        let gone = matches!(why, Why::Silent | Why::Server(wire::Why::Stopping));
+        gone && !self.original && self.client.figures().contiguous > self.there
+    }
+
+    /// Asks for the rest.
+    fn ask_again(&mut self) {
+        let now = self.fetch.now();
+        (self.there, self.before) = (self.there(), self.figures());
+        let marks = marks(self.asked, self.feed.is_some());
+        self.client = Client::get(now, self.server, self.number, nonce(), marks);
+    }
+
+    fn give_up(&mut self, why: Why) -> Failure {
+        // Who answered before has gone, and not "is the port right?".
+        let gone = why == Why::NoAnswer && self.offered.is_some();
+        let why = if gone { Why::Silent } else { why };
+        let there = self.there();
+        self.bar.finish_and_clear();
+        match self.part.take().map_or(Ok(()), |part| part.interrupt(there)) {
+            Ok(()) => (exit::UNAVAILABLE, format!("{}: {why}", self.server)),
+            Err(error) => self.disk(&error),
+        }
+    }
+
+    /// Everything before this is there.
+    fn there(&self) -> u64 {
+        self.client.figures().contiguous.max(self.there)
+    }
+
+    /// Figures of all clients together.
+    fn figures(&self) -> Figures {
+        let (mut figures, before) = (self.client.figures(), &self.before);
+        figures.contiguous = self.there();
+        figures.come += before.come;
+        figures.datagrams += before.datagrams;
+        figures.duplicates += before.duplicates;
+        figures.sent += before.sent;
+        figures.stalls += before.stalls;
+        figures
+    }
+
     fn start(&mut self, size: u64, tag: u64) -> Result<(), Failure> {
+        if let Some(offered) = self.offered {
+            if offered != (size, tag) {
+                return Err(self.give_up(Why::Server(wire::Why::Changed)));
+            }
+            self.client.start(self.fetch.now(), self.there);
+            return Ok(());
+        }
         let opened = nameless_or(self.target.as_deref(), tag).map_err(|e| self.disk(&e))?;
         let (mut part, mut from) = opened;
         if from > size {
@@ -255,6 +324,7 @@ impl Get<'_> {
             from = 0;
         }
         (self.part, self.resumed) = (Some(part), from);
+        (self.offered, self.there) = (Some((size, tag)), from);
         self.bar.set_length(size);
         self.client.start(self.fetch.now(), from);
         Ok(())
@@ -272,7 +342,7 @@ impl Get<'_> {
 
     /// Gives the player what it takes; whether there is nothing left for it just now.
     fn feed(&mut self) -> Result<bool, Failure> {
-        let there = self.client.figures().contiguous;
+        let there = self.there();
         let (Some(feed), Some(part)) = (&mut self.feed, &self.part) else { return Ok(true) };
         // No more in one turn than what datagrams would mind.
         let until = there.min(self.fed + (1 << 20));
@@ -296,7 +366,7 @@ impl Get<'_> {
 
     /// Hashes what has come; whether that is all of it.
     fn hash(&mut self) -> Result<bool, Failure> {
-        let there = self.client.figures().contiguous;
+        let there = self.there();
         let Some(part) = &mut self.part else { return Ok(self.complete.is_some()) };
         if self.original {
             return Ok(true);
@@ -310,7 +380,7 @@ impl Get<'_> {
             return;
         }
         self.pictured = now;
-        let figures = self.client.figures();
+        let figures = self.figures();
         self.bar.set_position(figures.contiguous);
         if self.original {
             self.bar.set_length(figures.contiguous);
@@ -330,7 +400,7 @@ impl Get<'_> {
 
     fn finish(mut self, end: End) -> Outcome {
         self.bar.finish_and_clear();
-        let figures = self.client.figures();
+        let figures = self.figures();
         let took = self.fetch.now().since(self.began);
         let part = self.part.take();
         let digest = part.as_ref().map(Part::digest);
@@ -428,4 +498,21 @@ fn mbits(bytes: u64, took: Duration) -> f64 {
 fn lost_percent(figures: &Figures) -> f64 {
     let lost = figures.sent.saturating_sub(figures.datagrams);
     lost as f64 * 100.0 / figures.sent.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_another_file_may_take_the_place_of_is_no_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
+        for path in [file.path(), folder.path(), &folder.path().join("none")] {
+            assert!(!is_device(path) && !is_null(path), "{}", path.display());
+        }
+        for (path, null) in [("/dev/null", true), ("/dev/zero", false)] {
+            assert!(is_device(Path::new(path)) && is_null(Path::new(path)) == null, "{path}");
+        }
+    }
 }
