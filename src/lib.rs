@@ -100,6 +100,14 @@
 //!   it, and the kernel gathers them. Frames of mkv and fMP4 are never copied; ts is made once.
 //! * The relay trees carry where a block lies on its programme's timeline, so that a relay makes
 //!   the very segments of its server, under the same names.
+//! * Only parents beat twice a second; all other ends of links say something once a second and are
+//!   lost after three and a half: nobody misses a block when such an end is silent, and a root has
+//!   a link to each member. A member is a leaf when it was seen to send less than the channel, not
+//!   one and a half times that: what is measured is always a little below the uplink, so that
+//!   uplinks of one and a half channels made a leaf of everybody.
+//! * What members ask of each other goes out behind all that was promised to children, over all
+//!   links of a node, waits for 400 ms at most and is refused in words: else helpers became late
+//!   themselves, and a mesh of modest uplinks never got up again.
 //! * A jukebox listener's payloads are segments of their own ([`base::port::Output::Apart`]): the
 //!   original client takes each read as one frame.
 //! * `status.json`, the metrics, the page and the control socket are words of one plain value,

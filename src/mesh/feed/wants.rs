@@ -1,6 +1,6 @@
-//! What nodes ask of this one beside their stripes: bytes that are late with them. It goes out behind
-//! all that children are promised, over all links: else one node that is late makes those late that
-//! help it, and all that hang below these.
+//! What nodes ask of this one beside their stripes: bytes that are late with them. It goes out
+//! behind all that children are promised, over all links: else one node that is late makes those
+//! late that help it, and all that hang below these.
 
 use std::collections::VecDeque;
 

@@ -523,7 +523,7 @@ impl Member {
     }
 
     /// Whether a member may show this block first: only when it will not miss the next one right
-    /// after, because that is whole as well, or will be pushed and has still some time. One that has
+    /// after, because that is whole as well, or will be pushed and has some time. One that has
     /// to be asked for comes when others have bytes to spare, and that may be late.
     fn may_begin(&self, cx: &Cx, seq: u64) -> bool {
         let Some(reference) = self.reference else { return true };
