@@ -106,7 +106,7 @@
 //!   one and a half times that: what is measured is always a little below the uplink, so that
 //!   uplinks of one and a half channels made a leaf of everybody.
 //! * What members ask of each other goes out behind all that was promised to children, over all
-//!   links of a node, waits for 400 ms at most and is refused in words: else helpers became late
+//!   links of a node, waits for 550 ms at most and is refused in words: else helpers became late
 //!   themselves, and a mesh of modest uplinks never got up again.
 //! * A jukebox listener's payloads are segments of their own ([`base::port::Output::Apart`]): the
 //!   original client takes each read as one frame.

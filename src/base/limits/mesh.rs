@@ -112,7 +112,7 @@ pub const MESH_AGAIN_MAX: u32 = 4;
 /// Time for the answer to a request for missing bytes.
 pub const MESH_PULL_PATIENCE: Duration = Duration::from_millis(750);
 /// How long such a request may wait for room: less, so that nobody is answered twice.
-pub const MESH_WANT_WAITS_MAX: Duration = Duration::from_millis(400);
+pub const MESH_WANT_WAITS_MAX: Duration = Duration::from_millis(550);
 /// How much of a block's time a member that has shown none needs to get the next one.
 pub const MESH_BEGIN_MIN: Duration = Duration::from_secs(1);
 /// Between two reports of a member.
