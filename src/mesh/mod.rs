@@ -26,7 +26,8 @@
 //! # Figures
 //! `cargo run --release --example simulate -- --figures` plays every case and says which bounds
 //! hold. On a machine of 2 shared cores (Linux 6.18), 1000 members of 4 slots, 8 stripes, lead 6 s
-//! unless said; nobody missed a block but where it is said, no slot was exceeded and no cycle was seen in any of them:
+//! unless said; nobody missed a block but where it is said, no slot was exceeded and no cycle was
+//! seen in any of them:
 //!
 //! | case | measured | bound |
 //! |---|---|---|
