@@ -2,6 +2,8 @@
 //! by name ([`Piece`]), so that a block costs nothing however large it is; time is virtual. Decides
 //! nothing about nodes: it carries out what they want and tells them what that brings about.
 
+mod content;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -11,108 +13,15 @@ use crate::base::time::Wall;
 use crate::config::{self, Place};
 use crate::media::catalog::Movie;
 
+use content::size;
+pub(super) use content::{Answer, Content, Piece};
+
 /// The wall clock when a world begins, by hosts whose clock is right.
 pub(super) const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
 /// From one host to another.
 const LATENCY: Duration = Duration::from_millis(1);
 /// Bytes of data told at once.
 const DATA: u64 = 64 << 10;
-
-/// Bytes by name, or bytes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Piece {
-    /// So many bytes of a library's file, from the first on.
-    File {
-        name: Rc<str>,
-        from: u64,
-        len: u64,
-    },
-    Own(Vec<u8>),
-}
-
-impl Piece {
-    fn len(&self) -> u64 {
-        match self {
-            Self::File { len, .. } => *len,
-            Self::Own(bytes) => bytes.len() as u64,
-        }
-    }
-
-    fn part(&self, from: u64, len: u64) -> Self {
-        match self {
-            Self::File { name, from: at, .. } => {
-                Self::File { name: Rc::clone(name), from: at + from, len }
-            }
-            Self::Own(bytes) => Self::Own(bytes[size(from)..size(from + len)].to_vec()),
-        }
-    }
-}
-
-/// What a file, a block or an answer consists of.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(super) struct Content(pub(super) Vec<Piece>);
-
-impl Content {
-    pub(super) fn file(name: &str, len: u64) -> Self {
-        Self(vec![Piece::File { name: name.into(), from: 0, len }])
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.0.iter().map(Piece::len).sum()
-    }
-
-    /// Puts a piece at the end, joining it to the one before where they belong together.
-    fn push(&mut self, piece: Piece) {
-        match (self.0.last_mut(), piece) {
-            (
-                Some(Piece::File { name, from, len }),
-                Piece::File { name: next, from: at, len: more },
-            ) if *name == next && *from + *len == at => *len += more,
-            (Some(Piece::Own(bytes)), Piece::Own(more)) => bytes.extend(more),
-            (_, piece) if piece.len() > 0 => self.0.push(piece),
-            _ => {}
-        }
-    }
-
-    fn part(&self, mut from: u64, mut len: u64) -> Self {
-        let mut part = Self::default();
-        for piece in &self.0 {
-            let skipped = from.min(piece.len());
-            let taken = len.min(piece.len() - skipped);
-            part.push(piece.part(skipped, taken));
-            (from, len) = (from - skipped, len - taken);
-        }
-        part
-    }
-
-    /// Overwrites a part, or goes on at the end.
-    fn put(&mut self, at: u64, piece: Self) {
-        let end = at + piece.len();
-        let mut all = self.part(0, at.min(self.len()));
-        piece.0.into_iter().for_each(|piece| all.push(piece));
-        let rest = self.len().saturating_sub(end);
-        self.part(end.min(self.len()), rest).0.into_iter().for_each(|piece| all.push(piece));
-        *self = all;
-    }
-
-    /// The bytes themselves. Those of a file begin as their kind does and go on as their offset.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        let bytes = |piece: &Piece| match piece {
-            Piece::Own(bytes) => bytes.clone(),
-            Piece::File { from, len, .. } => (*from..from + len).map(file_byte).collect(),
-        };
-        self.0.iter().flat_map(bytes).collect()
-    }
-}
-
-fn file_byte(at: u64) -> u8 {
-    const MKV: [u8; 4] = [0x1a, 0x45, 0xdf, 0xa3];
-    MKV.get(size(at)).copied().unwrap_or(u8::try_from(at % 251).unwrap())
-}
-
-fn size(len: u64) -> usize {
-    usize::try_from(len).unwrap()
-}
 
 /// A host, a process on it, or somebody outside who speaks to one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -685,34 +594,5 @@ impl Host {
         assert!(self.done, "it has said that it is done");
         assert_eq!((cx.peers.len(), cx.wheel.len(), cx.blobs.len()), (0, 0, 0));
         assert_eq!((self.wires.len(), self.blobs.len()), (0, 0), "nor does its host");
-    }
-}
-
-/// An HTTP answer.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    head: String,
-    pub(super) body: Content,
-}
-
-impl Answer {
-    fn read(got: &Content) -> Self {
-        let Some(Piece::Own(first)) = got.0.first() else { panic!("no answer: {got:?}") };
-        let text = String::from_utf8_lossy(first);
-        let end = text.find("\r\n\r\n").expect("a whole head") + 4;
-        let head = text[..end].to_owned();
-        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
-        let len = got.len() - end as u64;
-        Self { status, head, body: got.part(end as u64, len) }
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        let line = |line: &'_ str| line.to_lowercase().starts_with(&format!("{name}: "));
-        self.head.lines().find(|l| line(l)).map(|l| &l[name.len() + 2..])
-    }
-
-    pub(super) fn text(&self) -> String {
-        String::from_utf8(self.body.bytes()).unwrap()
     }
 }
