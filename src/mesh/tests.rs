@@ -9,6 +9,7 @@ mod home;
 mod parts;
 mod strangers;
 mod telling;
+mod wants;
 mod world;
 
 use core::time::Duration;

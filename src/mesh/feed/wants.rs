@@ -2,8 +2,6 @@
 //! behind all that children are promised, over all links: else one node that is late makes those
 //! late that help it, and all that hang below these.
 
-use std::collections::VecDeque;
-
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, Payload};
 use crate::base::time::Mono;
@@ -18,6 +16,14 @@ use super::{Feed, payload};
 pub(super) struct Asked {
     want: wire::Want,
     at: Mono,
+}
+
+/// What there is to say to a request.
+enum Answer {
+    Piece(Payload),
+    /// All of it went out before.
+    Through,
+    Gone,
 }
 
 impl Feed {
@@ -39,9 +45,9 @@ impl Feed {
         let there = store.sendable(want.seq, stripe).filter(|(filled, _)| *filled > from);
         let bytes = there.map_or(0, |(filled, _)| filled.min(want.range.end.into()) - from);
         let full = child.wants.len() >= limits::MESH_WANTS_MAX;
-        if bytes == 0 || refused || full || !take(self.rescue.as_mut(), now, bytes) {
-            let gone = wire::Gone { seq: want.seq, stripe: want.stripe };
-            return links.say(cx, conn, &Message::Gone(gone));
+        let refused = refused || full || bytes == 0;
+        if refused || !self.rescue.as_mut().is_none_or(|bucket| bucket.take(now, bytes)) {
+            return links.say(cx, conn, &gone(&want));
         }
         child.wants.push_back(Asked { want, at: now });
         self.wanted += 1;
@@ -75,13 +81,14 @@ impl Feed {
     fn give_up(&mut self, cx: &mut Cx, links: &mut Links) {
         let now = cx.now.mono;
         for (conn, child) in self.children.iter_mut().filter(|(_, child)| !child.wants.is_empty()) {
-            let (old, rest) = child.wants.drain(..).partition::<VecDeque<_>, _>(|a| a.is_old(now));
-            child.wants = rest;
-            self.wanted -= old.len();
-            for Asked { want, .. } in old {
-                let gone = wire::Gone { seq: want.seq, stripe: want.stripe };
-                links.say(cx, *conn, &Message::Gone(gone));
-            }
+            child.wants.retain(|asked| {
+                let old = now.since(asked.at) > limits::MESH_WANT_WAITS_MAX;
+                if old {
+                    self.wanted -= 1;
+                    links.say(cx, *conn, &gone(&asked.want));
+                }
+                !old
+            });
         }
     }
 
@@ -118,48 +125,40 @@ impl Feed {
         while let Some(child) = self.children.get_mut(&conn)
             && let Some(asked) = child.wants.front_mut()
         {
-            if let Some(piece) = asked.next_piece(now, store) {
-                (child.used, child.pushed) = (now, false);
-                links.send(cx, conn, piece);
-                return true;
+            match asked.next(now, store) {
+                Answer::Piece(piece) => {
+                    (child.used, child.pushed) = (now, false);
+                    links.send(cx, conn, piece);
+                    return true;
+                }
+                Answer::Through => {}
+                Answer::Gone => links.say(cx, conn, &gone(&asked.want)),
             }
-            let Asked { want, .. } = asked;
-            let gone = wire::Gone { seq: want.seq, stripe: want.stripe };
-            let through = want.range.is_empty();
             child.wants.pop_front();
             self.wanted -= 1;
-            if !through {
-                links.say(cx, conn, &Message::Gone(gone));
-            }
         }
         false
     }
 }
 
-fn take(bucket: Option<&mut super::Bucket>, now: Mono, bytes: u64) -> bool {
-    bucket.is_none_or(|bucket| bucket.take(now, bytes))
+fn gone(want: &wire::Want) -> Message {
+    Message::Gone(wire::Gone { seq: want.seq, stripe: want.stripe })
 }
 
 impl Asked {
-    fn is_old(&self, now: Mono) -> bool {
-        now.since(self.at) > limits::MESH_WANT_WAITS_MAX
-    }
-
-    fn next_piece(&mut self, now: Mono, store: &Store) -> Option<Payload> {
+    /// The next piece; the request begins behind it from now on.
+    fn next(&mut self, now: Mono, store: &Store) -> Answer {
         let (seq, stripe) = (self.want.seq, usize::from(self.want.stripe));
         let (from, end) = (u64::from(self.want.range.start), u64::from(self.want.range.end));
-        let (filled, len) = store.sendable(seq, stripe)?;
+        let Some((filled, len)) = store.sendable(seq, stripe) else { return Answer::Gone };
         // Whoever does not know how long a stripe is asks for more than there is.
         if from >= len.min(end) {
-            self.want.range.end = self.want.range.start;
-            return None;
+            return Answer::Through;
         }
         let to = filled.min(end).min(from + limits::MESH_PIECE_BYTES_MAX);
-        if to <= from {
-            return None;
-        }
-        let (head, span) = store.piece(seq, stripe, from..to)?;
+        let piece = if to > from { store.piece(seq, stripe, from..to) } else { None };
+        let Some((head, span)) = piece else { return Answer::Gone };
         (self.want.range.start, self.at) = (head.range.end, now);
-        Some(payload(head, span))
+        Answer::Piece(payload(head, span))
     }
 }

@@ -20,7 +20,7 @@ fn hello(channel: &str, epoch: Option<u64>) -> Vec<u8> {
 }
 
 /// A mesh of six, and one of its inner members.
-fn six(seed: u64) -> (World, usize) {
+pub(super) fn six(seed: u64) -> (World, usize) {
     let mut world = grown(seed, 6);
     world.run(SECOND * 3);
     let target = inner(&world);
@@ -28,7 +28,7 @@ fn six(seed: u64) -> (World, usize) {
 }
 
 /// Somebody who shows the right ticket to a member.
-fn insider(world: &mut World, host: usize) -> Stranger {
+pub(super) fn insider(world: &mut World, host: usize) -> Stranger {
     let hello = hello_of(99, "one", Some(77), world.ticket);
     world.stranger(host, ADDRESS, &hello).expect("it is taken")
 }

@@ -85,19 +85,44 @@ impl World {
     }
 
     /// What was said to a stranger so far.
-    pub(in crate::mesh::tests) fn heard(&self, (_, pipe, _): Stranger) -> Vec<Message> {
+    pub(in crate::mesh::tests) fn heard(&self, stranger: Stranger) -> Vec<Message> {
+        let messages = self.answered(stranger);
+        let bytes = |message: &Message| matches!(message, Message::Block(_));
+        assert!(!messages.iter().any(bytes), "strangers get no bytes");
+        messages
+    }
+
+    /// The same of one that may get bytes: they are passed over.
+    pub(in crate::mesh::tests) fn answered(&self, (_, pipe, _): Stranger) -> Vec<Message> {
         let mut bytes = self.heard.get(&pipe).map_or(&[][..], |bytes| &bytes[..]);
         let mut messages = Vec::new();
         while let Some(parsed) = wire::parse(bytes).unwrap() {
-            assert!(!matches!(parsed.message, Message::Block(_)), "strangers get no bytes");
-            messages.push(parsed.message);
             bytes = &bytes[parsed.used..];
+            if let Message::Block(block) = &parsed.message {
+                bytes = bytes.get(block.range.len()..).unwrap_or_default();
+            }
+            messages.push(parsed.message);
         }
         messages
     }
 
     pub(in crate::mesh::tests) fn is_open(&self, (host, _, conn): Stranger) -> bool {
         self.hosts[host].cx.is_open(conn)
+    }
+
+    /// One that takes nothing takes so much of what a host sends to it.
+    pub(in crate::mesh::tests) fn sip(&mut self, host: usize, child: usize, bytes: u64) {
+        let is_there = |conn: &Conn| {
+            let (pipe, end) = self.hosts[host].sockets[conn].end;
+            self.pipes[pipe][1 - end].is_some_and(|(far, _)| far == child)
+        };
+        let conns: Vec<Conn> = self.hosts[host].sockets.keys().copied().filter(is_there).collect();
+        let it = &mut self.hosts[host];
+        it.cx.now = now(self.mono);
+        for conn in conns {
+            it.mesh.sent(&mut it.cx, conn, bytes);
+        }
+        self.settle(host);
     }
 
     /// The network is whole again: what was on its way arrives.
