@@ -200,7 +200,6 @@ impl World {
         self.survey.moves = 0;
         self.survey.looks = 0;
         self.net.tally = super::Tally::default();
-        self.net.faults.clear();
     }
 
     /// How evenly bytes were sent by members that have been there for long; those with slots only,

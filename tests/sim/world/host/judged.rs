@@ -68,9 +68,8 @@ impl Host {
                 }
                 if self.log.next.is_some() && block.at > block.starts_at {
                     net.tally.missed += 1;
-                    let memory =
-                        self.log.events.iter().fold(String::new(), |all, e| all + "\n  " + e);
-                    net.fault(now, self.id, &format!("has block {} too late{memory}", block.seq));
+                    let what = format!("has block {} too late{}", block.seq, self.memory());
+                    net.fault(now, self.id, &what);
                 }
                 net.status[self.id as usize].begun = true;
                 self.log.next = Some(block.seq + 1);
@@ -80,8 +79,7 @@ impl Host {
             }
             Event::Missed { seq } => {
                 net.tally.missed += 1;
-                let memory = self.log.events.iter().fold(String::new(), |all, e| all + "\n  " + e);
-                net.fault(now, self.id, &format!("misses block {seq}{memory}"));
+                net.fault(now, self.id, &format!("misses block {seq}{}", self.memory()));
                 self.log.next = Some(seq + 1);
             }
             Event::Joined { .. } => {
@@ -99,6 +97,11 @@ impl Host {
             }
             other => self.remember(net, now, &format!("{other:?}")),
         }
+    }
+
+    /// What it remembers, a line each, to stand below a fault.
+    fn memory(&self) -> String {
+        self.log.events.iter().fold(String::new(), |all, event| all + "\n  " + event)
     }
 
     pub(super) fn remember(&mut self, net: &Net, now: u64, what: &str) {
