@@ -19,17 +19,20 @@
 //! bandwidth still comes through; nine tenths of it only, so that two transfers that press each
 //! other calm down. Without that a path that loses more than a fifth would slow down for ever.
 //!
-//! And losses beyond that share, while round trips are longer than the path's own, are a queue that
-//! is full, because somebody else fills it, too: then it yields as TCP cubic does (RFC 9438), by
-//! three tenths, and comes back along the same curve. It goes on that curve as well, from where it
-//! is, when a queue lasts that it does not make. When the queue is gone for some rounds, or the
-//! curve beyond what the path takes, it is forgotten.
+//! And losses beyond that share, while round trips are longer than the path's own, are a queue
+//! that is full, because somebody else fills it, too: then it does as TCP cubic does (RFC 9438),
+//! which is in `beside`. So it does as well when a queue lasts that it does not make. When the
+//! queue is gone for some rounds, or more may be under way than the path takes, it is forgotten.
+
+mod beside;
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::base::limits;
 use crate::base::time::{Mono, nanos};
+
+use beside::Beside;
 
 /// What one ack told.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -90,8 +93,8 @@ pub struct Rate {
     /// Rounds in a row with a queue, and without one.
     pressed: u32,
     calm: u32,
-    /// When it yielded to others, and how much was under way then.
-    yielded: Option<(Mono, u64)>,
+    /// How much may be under way while others fill the queue as well.
+    beside: Option<Beside>,
     now: Mono,
     /// The shares of late.
     shares: VecDeque<u64>,
@@ -127,7 +130,7 @@ impl Rate {
             queueing: false,
             pressed: 0,
             calm: 0,
-            yielded: None,
+            beside: None,
             now,
             shares: VecDeque::new(),
             loss: 0,
@@ -219,16 +222,9 @@ impl Rate {
             .unwrap_or(u64::MAX)
     }
 
-    /// What cubic would have under way, since it yielded.
-    #[expect(clippy::cast_precision_loss, reason = "bytes under way are few")]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held above 0")]
+    /// What cubic would have under way.
     fn curve(&self) -> Option<u64> {
-        let (at, most) = self.yielded?;
-        let datagram = self.datagram as f64;
-        let most = most as f64 / datagram;
-        let back = (most * 0.3 / 0.4).cbrt();
-        let window = 0.4 * (self.now.since(at).as_secs_f64() - back).powi(3) + most;
-        Some((window.max(4.0) * datagram) as u64)
+        self.beside.map(|beside| beside.window(self.now, self.datagram))
     }
 
     /// The rate that goes with that.
@@ -252,16 +248,21 @@ impl Rate {
         let chance = if self.loss == 0 { 1 } else { 5 * (expected + 1).isqrt() + 3 };
         let full = lost / self.datagram > expected + chance;
         let under_way = sample.in_flight + sample.acked + lost;
+        let starts = self.state == State::Startup && self.queueing;
         // A push makes a queue for two rounds, not for more.
-        if full && self.pressed > 2 {
-            self.yielded = Some((self.now, under_way));
-        } else if self.pressed >= limits::FILES_PRESSED_ROUNDS && self.yielded.is_none() {
-            // On the curve from where it is now.
-            self.yielded = Some((self.now, under_way * 10 / 7));
+        if full && (self.pressed > 2 || starts) {
+            if starts {
+                self.change(self.now, State::Drain);
+            }
+            self.beside = Some(Beside::full(self.beside, self.now, self.rounds, under_way));
+        } else if self.pressed >= limits::FILES_PRESSED_ROUNDS && self.beside.is_none() {
+            self.beside = Some(Beside::pressed(under_way));
         } else if self.calm >= limits::FILES_CALM_ROUNDS
             || self.ceiling() > self.needed().saturating_mul(2)
         {
-            self.yielded = None;
+            self.beside = None;
+        } else if let Some(beside) = &mut self.beside {
+            beside.round(under_way);
         }
     }
 
