@@ -29,6 +29,8 @@ pub(super) struct Stream {
     pub(super) counter: usize,
     pub(super) pcr: Option<Pcr>,
     pub(super) random_access: bool,
+    /// Bytes that the first packet has at least, if there are as many: readers want a header whole.
+    pub(super) head: usize,
     /// Whether the number of packets is brought to a multiple of 16.
     pub(super) fill: bool,
 }
@@ -47,10 +49,13 @@ pub(super) fn put_stream(out: &mut Vec<u8>, stream: &Stream, payload: &[u8]) -> 
     }
     let mut rest = payload;
     for number in 0..packets {
-        let (room, field) = if number == 0 { (room, &field[..]) } else { (PAYLOAD_BYTES, &[][..]) };
+        let (room, head, field) = match number {
+            0 => (room, stream.head, &field[..]),
+            _ => (PAYLOAD_BYTES, 0, &[][..]),
+        };
         // Full packets, but where there are more than needed an even share for each.
         let share = if stream.fill { rest.len().div_ceil(packets - number) } else { room };
-        let (now, later) = rest.split_at(share.min(room).min(rest.len()));
+        let (now, later) = rest.split_at(share.max(head).min(room).min(rest.len()));
         put(out, stream.pid, (number == 0, stream.counter + number), field, now);
         rest = later;
     }

@@ -132,7 +132,7 @@ impl Writer<'_> {
         for frame in of_track.take(group.count) {
             self.elementary(track, frame);
         }
-        let header = self.header(track, &first, group.last_of_track);
+        let (header, told) = self.header(track, &first, group.last_of_track);
         self.pes.splice(..0, header);
         let leads = group.track == 0;
         if !leads && self.reference.is_none_or(|at| first.dts - at > PCR_EVERY_NS) {
@@ -147,6 +147,7 @@ impl Writer<'_> {
             counter: *count,
             pcr,
             random_access: first.key && track.codec.is_video(),
+            head: told,
             fill: group.last_of_track,
         };
         *count += packet::put_stream(&mut self.out, &stream, &self.pes);
@@ -162,8 +163,8 @@ impl Writer<'_> {
         self.clock.ticks(within_ns, TICKS) & ((1 << TIME_BITS) - 1)
     }
 
-    /// The header of a packet of an elementary stream (2.4.3.7).
-    fn header(&self, track: &Track, first: &Frame, fills: bool) -> Vec<u8> {
+    /// The header of a packet of an elementary stream (2.4.3.7), and how much of it says something.
+    fn header(&self, track: &Track, first: &Frame, fills: bool) -> (Vec<u8>, usize) {
         let (pts, dts) = (self.time(first.pts), self.time(first.dts));
         let stuffing = if fills && self.pes.len() < SHORT_BYTES { SHORT_BYTES } else { 0 };
         let times = if pts == dts { 5 } else { 10 };
@@ -177,8 +178,9 @@ impl Writer<'_> {
         if pts != dts {
             header.extend(stamp(1, dts));
         }
-        header.resize(header.len() + stuffing, 0xff);
-        header
+        let told = header.len();
+        header.resize(told + stuffing, 0xff);
+        (header, told)
     }
 
     /// Appends a frame in the form that elementary streams have.

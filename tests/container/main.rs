@@ -5,6 +5,9 @@
 #![expect(clippy::disallowed_methods, reason = "a test outside the program reads its own files")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod boxes;
+mod packets;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
@@ -56,18 +59,21 @@ fn clock(block: &Block, seq: u64) -> Clock {
 
 /// One output of a block, as a file.
 fn made(output: Output, bytes: &[u8], block: &Block, seq: u64) -> Vec<u8> {
-    let clock = clock(block, seq);
+    made_at(output, bytes, block, &clock(block, seq))
+}
+
+fn made_at(output: Output, bytes: &[u8], block: &Block, clock: &Clock) -> Vec<u8> {
     match output {
         Output::Mkv => {
-            let clusters = container::mkv::clusters(block, &clock).bytes(bytes);
+            let clusters = container::mkv::clusters(block, clock).bytes(bytes);
             [container::mkv::header(block), clusters].concat()
         }
         Output::Mp4 => {
-            let fragments = container::mp4::fragments(block, &clock, None).unwrap();
+            let fragments = container::mp4::fragments(block, clock, None).unwrap();
             let init = container::mp4::init(block).unwrap();
             [init, fragments.pieces.bytes(bytes)].concat()
         }
-        Output::Ts => container::ts::packets(bytes, block, &clock).unwrap(),
+        Output::Ts => container::ts::packets(bytes, block, clock).unwrap(),
     }
 }
 
