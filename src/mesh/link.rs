@@ -107,6 +107,8 @@ pub(super) struct Link {
     /// When something came, and when something last was taken.
     pub(super) heard: Mono,
     drained: Mono,
+    /// Since when something has been queued all the time.
+    waits_since: Mono,
     /// When something was last queued.
     spoke: Mono,
     inbox: Vec<u8>,
@@ -197,6 +199,7 @@ impl Links {
             received: 0,
             heard: now,
             drained: now,
+            waits_since: now,
             spoke: now,
             inbox: Vec::new(),
             body: Body::Frame,
@@ -274,7 +277,7 @@ impl Links {
             return;
         }
         if link.queued == 0 {
-            link.drained = cx.now.mono;
+            (link.drained, link.waits_since) = (cx.now.mono, cx.now.mono);
             self.waiting += usize::from(!link.dialled);
             self.goodput.backlog(cx.now.mono, self.waiting);
         }
@@ -334,10 +337,11 @@ impl Links {
         let full = self.goodput.took(now, bytes);
         self.waiting = self.waiting.saturating_sub(usize::from(empty));
         self.goodput.backlog(now, self.waiting);
-        if full {
+        if let Some(since) = full {
+            // What waits for the dead, and what has just been queued, says nothing of the uplink.
             let takes = |l: &&Link| {
                 let lately = now.since(l.drained) < limits::MESH_GOODPUT_WINDOW / 2;
-                !l.dialled && l.queued > 0 && lately
+                !l.dialled && l.queued > 0 && lately && l.waits_since <= since
             };
             let waiting = self.all.iter().map(|(_, link)| link).filter(takes).count();
             self.goodput.close(now, waiting);

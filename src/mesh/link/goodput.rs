@@ -2,8 +2,8 @@
 //! links, asked by the member for its reports.
 //!
 //! A queue that empties says nothing of the link, and one queue that never does may be the fault of
-//! who reads it. So a window counts only when two children or more wait for bytes all through it,
-//! and when what waited before it began has filled the kernel's buffers already.
+//! who reads it. So a window counts only when two children or more that take bytes wait for more
+//! all through it, and when what waited before it began has filled the kernel's buffers already.
 
 use std::collections::VecDeque;
 
@@ -30,13 +30,15 @@ impl Goodput {
         }
     }
 
-    /// The kernel took bytes. `true`: a window is full and [`Goodput::close`] is to be called.
-    pub(super) fn took(&mut self, now: Mono, bytes: u64) -> bool {
+    /// The kernel took bytes. When a window is full: when it began; [`Goodput::close`] is to be
+    /// called.
+    pub(super) fn took(&mut self, now: Mono, bytes: u64) -> Option<Mono> {
         self.bytes += bytes;
-        self.window.is_some_and(|(since, _)| now.since(since) >= limits::MESH_GOODPUT_WINDOW)
+        let full = |since: &Mono| now.since(*since) >= limits::MESH_GOODPUT_WINDOW;
+        self.window.map(|(since, _)| since).filter(full)
     }
 
-    /// Ends a window, in which so many children took bytes and still wait.
+    /// Ends a window, all through which so many children waited and took bytes.
     pub(super) fn close(&mut self, now: Mono, waiting: usize) {
         let Some((since, first)) = self.window.replace((now, false)) else { return };
         let nanos = now.since(since).as_nanos().max(1);
@@ -60,7 +62,10 @@ impl Goodput {
 mod tests {
     use core::time::Duration;
 
+    use super::super::Links;
     use super::*;
+    use crate::base::port::{Cx, Payload};
+    use crate::base::time::{Now, Wall};
 
     const START: Mono = Mono(5_000_000_000);
 
@@ -72,7 +77,7 @@ mod tests {
     fn fed(goodput: &mut Goodput, millis: core::ops::Range<u64>, waiting: usize) {
         for now in millis.step_by(100).map(at) {
             goodput.backlog(now, waiting);
-            if goodput.took(now, 1000) {
+            if goodput.took(now, 1000).is_some() {
                 goodput.close(now, waiting);
             }
         }
@@ -105,5 +110,31 @@ mod tests {
         goodput.took(at(2_000), 10);
         goodput.close(at(2_000), 1);
         assert_eq!(goodput.most(at(2_000)), None);
+    }
+
+    /// Two that take nothing have something queued all the time; the others are sent all they
+    /// should, and wait for it for a moment only.
+    #[test]
+    fn what_waits_for_those_who_take_nothing_is_no_backlog() {
+        let now = |millis| Now { mono: at(millis), wall: Wall(0) };
+        let mut cx = Cx::new(now(0), 1);
+        let mut links = Links::new(START);
+        let children: Vec<_> = (0..4).filter_map(|_| links.accept(&mut cx, None)).collect();
+        let feed = |cx: &mut Cx, links: &mut Links, children: &[_]| {
+            for child in children {
+                links.send(cx, *child, Payload::bytes(vec![0; 500]));
+            }
+        };
+        feed(&mut cx, &mut links, &children[..2]);
+        for second in 1..9 {
+            cx.now = now(second * 1_000);
+            feed(&mut cx, &mut links, &children[2..]);
+            for (millis, bytes) in [(10, 100), (20, 400)] {
+                for child in &children[2..] {
+                    links.sent(at(second * 1_000 + millis), *child, bytes);
+                }
+            }
+            assert_eq!(links.goodput(cx.now.mono), None, "after {second} s");
+        }
     }
 }
