@@ -433,6 +433,10 @@ pub const FILES_LISTS_MAX: u64 = 8;
 pub const FILES_LIST_BYTES_MAX: u64 = 1 << 20;
 /// Addresses whose lists are counted.
 pub const FILES_ADDRESSES_MAX: usize = 4_096;
+/// Connections of players that read one file over HTTP while it comes.
+pub const FILES_PLAYERS_MAX: usize = 16;
+/// How long after the last of them a whole file is still there for one that comes back.
+pub const FILES_PLAYER_AWAY_MAX: Duration = Duration::from_secs(5);
 /// Bytes of a file that are hashed in one turn of the loop.
 pub const FILES_HASH_BYTES: usize = 256 << 10;
 /// Bytes that the disk is asked for ahead of what is sent or hashed.

@@ -36,6 +36,8 @@ pub enum Body {
         /// Its length.
         len: u64,
     },
+    /// So many bytes that the caller sends by itself, behind the head.
+    Apart(u64),
 }
 
 impl Body {
@@ -45,7 +47,7 @@ impl Body {
         match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Blob { len, .. } => *len,
+            Self::Blob { len, .. } | Self::Apart(len) => *len,
         }
     }
 
@@ -131,7 +133,9 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Head and body.
     pub(super) payload: Payload,
-    /// Bytes of body in it.
+    /// The first byte of the body that is in it, and bytes of body in it.
+    pub(super) from: u64,
+    /// See `from`.
     pub(super) body_len: u64,
 }
 
@@ -225,7 +229,7 @@ fn put(
         Then::Close => lines.push(("Connection", "close".to_owned())),
     }
     let head = wire::emit(status, lines.iter().map(|(name, value)| (*name, value.as_str())));
-    Answer { status, payload: body.payload(head, (from, len)), body_len: len }
+    Answer { status, payload: body.payload(head, (from, len)), from, body_len: len }
 }
 
 /// RFC 9110, 13.2.2: the order in which conditions count. Only a 200 has something to condition.

@@ -3,8 +3,10 @@
 
 mod answer;
 pub mod document;
+pub mod growing;
 pub mod guide;
 pub mod hls;
+mod inbox;
 pub mod lineup;
 mod markup;
 pub mod metrics;

@@ -24,7 +24,6 @@
 //!
 //! [`Input`]: crate::base::port::Input
 
-mod inbox;
 mod streaming;
 
 use core::net::IpAddr;
@@ -37,9 +36,9 @@ use crate::base::port::{Conn, Cx, End, Output, Payload, Service, Span, Why};
 use crate::base::status::HttpStatus;
 use crate::base::time::Mono;
 use crate::http::answer::{self, Answer, Response, Then};
+use crate::http::inbox::Inbox;
 use crate::http::wire::{self, Refused, Request};
 
-use inbox::Inbox;
 use streaming::{Behind, Stream};
 
 /// Every HTTP connection of a node.

@@ -6,13 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 
 use crate::base::limits;
-use crate::base::time::Mono;
+use crate::base::time::{Mono, Now};
 use crate::io::blobs::{Batch, receive_batches, set_option};
 use crate::io::clock::Clock;
 use crate::io::signals::Signals;
@@ -21,6 +21,9 @@ use crate::io::signals::Signals;
 const BUFFER_BYTES: usize = 8 << 20;
 /// Bytes of datagrams that come as one.
 const BATCH_BYTES: usize = 64 << 10;
+
+/// From this token on there are others, who wake it too.
+pub(super) const GUESTS: Token = Token(2);
 
 /// A socket, a clock and signals.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct Fetch {
     clock: Clock,
     buffers: Vec<Box<[u8]>>,
     batches: Vec<Batch>,
+    /// Whether more may have come than was taken: the kernel tells only once that something has.
+    more: bool,
     stop: bool,
 }
 
@@ -58,12 +63,13 @@ impl Fetch {
         let buffers = (0..limits::FILES_BATCHES_MAX).map(|_| vec![0; BATCH_BYTES].into());
         Ok(Self {
             poll,
-            events: Events::with_capacity(4),
+            events: Events::with_capacity(32),
             socket,
             signals,
             clock: Clock::new(),
             buffers: buffers.collect(),
             batches: Vec::new(),
+            more: false,
             stop: false,
         })
     }
@@ -71,7 +77,18 @@ impl Fetch {
     /// The clock.
     #[must_use]
     pub fn now(&self) -> Mono {
-        self.clock.read().mono
+        self.both_clocks().mono
+    }
+
+    /// And the calendar's.
+    #[must_use]
+    pub fn both_clocks(&self) -> Now {
+        self.clock.read()
+    }
+
+    /// Where others register who are to end its waiting.
+    pub(super) fn registry(&self) -> &Registry {
+        self.poll.registry()
     }
 
     /// Whether the person wants it to end.
@@ -85,13 +102,15 @@ impl Fetch {
         self.socket.send_to(bytes, to).ok();
     }
 
-    /// Waits until something comes, at most until a time.
+    /// Waits until something comes, at most until a time; not at all when something is left of what
+    /// has come.
     ///
     /// # Errors
     /// The system's, when it cannot be waited.
     pub fn wait(&mut self, until: Option<Mono>) -> io::Result<()> {
         // The kernel counts whole milliseconds, and a timer must not be looked for too early.
         let left = until.map(|at| at.since(self.now()) + Duration::from_micros(999));
+        let left = if self.more { Some(Duration::ZERO) } else { left };
         match self.poll.poll(&mut self.events, left) {
             Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
             _ => {}
@@ -112,8 +131,12 @@ impl Fetch {
         mut each: impl FnMut(SocketAddr, &'a [u8]),
     ) -> io::Result<bool> {
         self.batches.clear();
+        self.more = true;
         match receive_batches(&self.socket, &mut self.buffers, &mut self.batches) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.more = false;
+                return Ok(false);
+            }
             // An earlier datagram of ours met nobody; the next one is behind that news.
             Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => return Ok(true),
             result => result?,
@@ -151,5 +174,25 @@ mod tests {
         }
         assert_eq!(got, [&b"one"[..], b"two", b"six", b"9"]);
         assert!(!fetch.receive(|_, _| ()).unwrap() && !fetch.is_stopped());
+    }
+
+    #[test]
+    fn what_was_left_is_not_waited_for() {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut fetch = Fetch::open(peer.local_addr().unwrap(), None).unwrap();
+        fetch.send(peer.local_addr().unwrap(), b"hello");
+        let (_, from) = peer.recv_from(&mut [0; 16]).unwrap();
+        let count = limits::FILES_BATCHES_MAX * 2;
+        for _ in 0..count {
+            peer.send_to(b"one", from).unwrap();
+        }
+        // All have come, and nothing comes that could wake anybody.
+        let (mut got, until) = (0, fetch.now().after(Duration::from_secs(20)));
+        while got < count {
+            fetch.wait(Some(until)).unwrap();
+            assert!(fetch.receive(|_, _| got += 1).unwrap(), "it woke for something");
+        }
+        assert!(fetch.now() < until, "it was not waited for");
+        assert!(!fetch.receive(|_, _| ()).unwrap());
     }
 }

@@ -10,6 +10,7 @@ pub mod ear;
 pub mod feed;
 pub mod fetch;
 pub mod files;
+pub mod guests;
 pub mod library;
 pub mod lines;
 pub mod listener;

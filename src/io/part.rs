@@ -198,15 +198,12 @@ impl Part {
         *hasher.finalize().as_bytes()
     }
 
-    /// It is whole: it gets its name, in place of what has it.
+    /// It is whole: it gets its name, in place of what has it, and can still be read.
     ///
     /// # Errors
     /// The system's.
-    pub fn keep(self) -> io::Result<()> {
-        match &self.names {
-            Some(names) => fs::rename(&names.part, &names.target),
-            None => Ok(()),
-        }
+    pub fn keep(&mut self) -> io::Result<()> {
+        self.names.take().map_or(Ok(()), |names| fs::rename(&names.part, &names.target))
     }
 
     /// It ends here, and may go on from here another time.

@@ -19,18 +19,18 @@ use crate::harness::{SOON, eventually};
 
 const VIDSTREAM: &str = env!("CARGO_BIN_EXE_vidstream");
 
-struct Files {
-    lab: Lab,
-    daemon: Daemon,
-    server: SocketAddr,
+pub(crate) struct Files {
+    pub(crate) lab: Lab,
+    pub(crate) daemon: Daemon,
+    pub(crate) server: SocketAddr,
 }
 
 impl Files {
-    fn new(files: &[(&str, &[u8])], more: &str) -> Self {
+    pub(crate) fn new(files: &[(&str, &[u8])], more: &str) -> Self {
         Self::at("127.0.0.1:0", files, more)
     }
 
-    fn at(listen: &str, files: &[(&str, &[u8])], more: &str) -> Self {
+    pub(crate) fn at(listen: &str, files: &[(&str, &[u8])], more: &str) -> Self {
         let lab = Lab::new();
         fs::create_dir(lab.path("films")).unwrap();
         for (name, bytes) in files {
@@ -46,8 +46,21 @@ impl Files {
     }
 
     /// What the daemon counts.
-    fn count(&self, name: &str) -> u64 {
+    pub(crate) fn count(&self, name: &str) -> u64 {
         status(self.daemon.http())["files"][name].as_u64().unwrap()
+    }
+
+    /// Bytes that were sent when no more are.
+    pub(crate) fn rest_at(&self) -> u64 {
+        let mut last = (0, Instant::now());
+        let still = || {
+            let sent = self.count("bytes");
+            if sent != last.0 {
+                last = (sent, Instant::now());
+            }
+            (sent > 0 && last.1.elapsed() > Duration::from_secs(1)).then_some(sent)
+        };
+        eventually(SOON, "a pause", still)
     }
 
     /// Waits until so much of a file is there under the name of its part.
@@ -65,11 +78,11 @@ impl Files {
     }
 }
 
-fn film(seed: &str, bytes: usize) -> Vec<u8> {
+pub(crate) fn film(seed: &str, bytes: usize) -> Vec<u8> {
     Random::from_name(seed).bytes(bytes)
 }
 
-fn vidstream(words: &[&str], server: SocketAddr) -> Command {
+pub(crate) fn vidstream(words: &[&str], server: SocketAddr) -> Command {
     let mut command = Command::new(VIDSTREAM);
     let server = server.to_string();
     let words = words.iter().map(|w| if *w == "SERVER" { server.as_str() } else { w });
@@ -81,7 +94,7 @@ fn run(words: &[&str], server: SocketAddr) -> Output {
     vidstream(words, server).output().unwrap()
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     let why = String::from_utf8_lossy(&output.stderr);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {why}"))
 }
@@ -282,7 +295,7 @@ fn a_reader_of_standard_output_sets_the_pace() {
     std::io::Read::read_exact(&mut stdout, &mut first).unwrap();
     assert!(first == bytes[..1_000_000]);
     // Nobody reads on: the buffer fills to its mark, and no further.
-    std::thread::sleep(Duration::from_secs(2));
+    assert!(files.rest_at() < 20_000_000);
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut stdout, &mut rest).unwrap();
     assert!(rest == bytes[1_000_000..]);

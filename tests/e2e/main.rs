@@ -42,6 +42,8 @@ mod events_loss;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod files_http;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod jukebox;

@@ -2,10 +2,11 @@
 //! ([`vidstreamd::files::client`]) to a socket, a file and a player; how one is got is in `get`.
 
 mod get;
+mod port;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
@@ -32,6 +33,8 @@ struct Asked {
     /// Bytes a second.
     rate: Option<u64>,
     buffer: Option<Duration>,
+    /// Where players may read it over HTTP.
+    http: Option<SocketAddr>,
     json: bool,
     quiet: bool,
 }
@@ -62,6 +65,7 @@ fn asked(mut parser: Parser) -> Result<Asked, String> {
             Arg::Long("player") => asked.player = Some(text(&mut parser)?),
             Arg::Long("rate") => asked.rate = Some(rate(&text(&mut parser)?)?),
             Arg::Long("buffer") => asked.buffer = Some(seconds(&text(&mut parser)?)?),
+            Arg::Long("http") => asked.http = Some(address(&text(&mut parser)?)?),
             Arg::Long("json") => asked.json = true,
             Arg::Long("quiet") => asked.quiet = true,
             Arg::Value(word) => {
@@ -73,6 +77,9 @@ fn asked(mut parser: Parser) -> Result<Asked, String> {
     }
     if asked.player.is_some() && !asked.play {
         return Err("--player: only with --play".into());
+    }
+    if asked.http.is_some() && (asked.play || asked.output.as_deref() == Some(Path::new("-"))) {
+        return Err("--http: not with --play or -o -".into());
     }
     Ok(asked)
 }
@@ -101,6 +108,16 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (1..=600).contains(seconds));
     let wrong = || format!("--buffer {}: expected 1 to 600 seconds", shown(text));
     seconds.map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// `PORT` of this machine alone, or `ADDRESS:PORT`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let wrong = |_| {
+        let shown = shown(text);
+        format!("--http {shown}: expected a port such as 8000, or one behind an address and \":\"")
+    };
+    port.or_else(|_| text.parse()).map_err(wrong)
 }
 
 fn shown(text: &str) -> String {
@@ -193,6 +210,9 @@ mod tests {
         for (args, expected) in [
             (&["--player", "x"][..], "only with --play"),
             (&["--buffer", "0"], "1 to 600"),
+            (&["--http", "loopback"], "such as 8000"),
+            (&["--http", "0", "--play"], "not with --play"),
+            (&["--http", "0", "-o", "-"], "not with --play or -o -"),
             (&["--tabel"], "--tabel"),
         ] {
             let error = read(args).unwrap_err();

@@ -22,7 +22,7 @@ Usage: vidstream ctl [--socket PATH] COMMAND
        vidstream jukebox [--player COMMAND | --output FILE] [--as-listed] HOST[:PORT] [COMMAND]
        vidstream events HOST[:PORT] [--table] [--json] [--stats-file FILE]
        vidstream files list HOST[:PORT] [--json]
-       vidstream files get HOST[:PORT] N [-o FILE] [--play] [--rate BITS] [--json]
+       vidstream files get HOST[:PORT] N [-o FILE] [--play | --http PORT] [--rate BITS] [--json]
 
 ctl asks a running vidstreamd on this machine. Its commands:
   status         the node in a few lines
@@ -48,6 +48,7 @@ files gets video files over UDP, through loss, from our servers and the original
   -o FILE            under this name instead, - is standard output
   --play             play it meanwhile, and get no more of it than the player needs
   --player COMMAND   with this, instead of mpv
+  --http [ADDRESS:]PORT  players of this machine, or of those that reach ADDRESS, read it there
   --rate BITS        the film's bits a second, such as 8M; without --play, get it that fast
   --buffer SECONDS   how far ahead of the player, from 1 to 600; else 8
   --quiet            no progress bar

@@ -10,12 +10,14 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::port::Port;
 use super::{Asked, Failure, Outcome, PLAYER, names, shown, system};
 use vidstreamd::base::limits;
 use vidstreamd::base::time::Mono;
 use vidstreamd::files::client::{Client, Event, Failure as Why, Figures, Marks};
 use vidstreamd::files::wire::{self, Verdict};
 use vidstreamd::flags::exit;
+use vidstreamd::http::growing::Film;
 use vidstreamd::io::feed::{Feed, Taker};
 use vidstreamd::io::fetch::Fetch;
 use vidstreamd::io::part::Part;
@@ -57,6 +59,10 @@ struct Get<'a> {
     feed: Option<Feed>,
     /// Bytes that the player has.
     fed: u64,
+    /// Where other players read it.
+    port: Option<Port>,
+    /// Whether server and file system know that it is whole, while somebody plays it still.
+    settled: bool,
     resumed: u64,
     original: bool,
     complete: Option<(u64, Option<[u8; 32]>)>,
@@ -70,16 +76,21 @@ struct Get<'a> {
 pub(super) fn run(asked: &Asked, server: SocketAddr, number: usize) -> Outcome {
     let mut fetch = Fetch::open(server, None).map_err(|e| system(&e))?;
     let taker = taker(asked);
-    let target = match (&asked.output, &taker) {
-        (Some(path), _) if path == Path::new("-") || is_device(path) => None,
-        (Some(path), _) => Some(path.clone()),
-        (None, Some(_)) => None,
-        (None, None) => Some(own_name(&mut fetch, server, number)?),
+    if taker.is_some() && asked.http.is_some() {
+        return Err((exit::USAGE, "--http: not with another player, nor with a pipe".into()));
+    }
+    let port = asked.http.map(|at| listen(&fetch, at)).transpose()?;
+    let plays = taker.is_some() || port.is_some();
+    let target = match &asked.output {
+        Some(path) if path == Path::new("-") || is_device(path) => None,
+        Some(path) => Some(path.clone()),
+        None if plays => None,
+        None => Some(own_name(&mut fetch, server, number)?),
     };
     let feed = taker.as_ref().map(Feed::open).transpose();
     let feed = feed.map_err(|e| (exit::UNAVAILABLE, format!("the player: {e}")))?;
     let began = fetch.now();
-    let client = Client::get(began, server, number, nonce(), marks(asked, feed.is_some()));
+    let client = Client::get(began, server, number, nonce(), marks(asked, plays));
     let mut get = Get {
         asked,
         server,
@@ -93,6 +104,8 @@ pub(super) fn run(asked: &Asked, server: SocketAddr, number: usize) -> Outcome {
         part: None,
         feed,
         fed: 0,
+        port,
+        settled: false,
         resumed: 0,
         original: false,
         complete: None,
@@ -103,6 +116,14 @@ pub(super) fn run(asked: &Asked, server: SocketAddr, number: usize) -> Outcome {
     };
     let end = get.receive()?;
     get.finish(end)
+}
+
+/// Opens the port, and says where it is: the system may have chosen it.
+fn listen(fetch: &Fetch, address: SocketAddr) -> Result<Port, Failure> {
+    let opened = Port::listen(fetch, address);
+    let port = opened.map_err(|e| (exit::UNAVAILABLE, format!("--http {address}: {e}")))?;
+    writeln!(io::stderr(), "vidstream: play http://{}/", port.address()).ok();
+    Ok(port)
 }
 
 /// Whether it is there and no file that another could take the place of, such as `/dev/null`.
@@ -185,22 +206,23 @@ impl Get<'_> {
         loop {
             self.listen()?;
             if self.fetch.is_stopped() {
-                return Ok(End::Interrupted);
+                return Ok(if self.settled { End::Whole } else { End::Interrupted });
             }
             let fed = self.feed()?;
+            let more = self.serve()?;
             let hashed = self.hash()?;
-            if let (Some((size, _)), true) = (self.complete, fed && hashed) {
-                // An original's end is answered again for a while; a player plays to its end.
-                let over = self.client.is_over() || !self.original;
-                if over && (self.feed.is_none() || self.fed >= size) {
-                    return Ok(End::Whole);
-                }
+            if let (Some((size, hash)), true) = (self.complete, fed && hashed)
+                && self.is_over(size, hash)?
+            {
+                return Ok(End::Whole);
             }
             self.send();
             let now = self.fetch.now();
-            let soon = (!hashed).then_some(now);
+            let soon = (!hashed || more).then_some(now);
             let again = (!fed).then(|| now.after(FEED_AGAIN));
-            let until = [self.client.poll_timeout(), soon, again].into_iter().flatten().min();
+            let port = self.port.as_ref().and_then(Port::poll_timeout);
+            let timers = [self.client.poll_timeout(), soon, again, port];
+            let until = timers.into_iter().flatten().min();
             self.fetch.wait(until).map_err(|e| system(&e))?;
             self.take()?;
             let now = self.fetch.now();
@@ -276,7 +298,7 @@ impl Get<'_> {
     fn ask_again(&mut self) {
         let now = self.fetch.now();
         (self.there, self.before) = (self.there(), self.figures());
-        let marks = marks(self.asked, self.feed.is_some());
+        let marks = marks(self.asked, self.feed.is_some() || self.port.is_some());
         self.client = Client::get(now, self.server, self.number, nonce(), marks);
     }
 
@@ -364,6 +386,40 @@ impl Get<'_> {
         Ok(self.fed >= there)
     }
 
+    /// Serves those who read it over HTTP; whether that could go on at once.
+    fn serve(&mut self) -> Result<bool, Failure> {
+        let (there, now) = (self.there(), self.fetch.both_clocks());
+        let size = self.offered.map(|(size, _)| size).or(self.complete.map(|(size, _)| size));
+        let Some(port) = &mut self.port else { return Ok(false) };
+        let tag = self.offered.map_or(0, |(_, tag)| tag);
+        let film = Film { container: None, size, there, tag };
+        let more = port.turn(now, self.part.as_ref().map(|part| (film, part)));
+        let more = more.map_err(|e| (exit::IOERR, e.to_string()))?;
+        self.client.played(now.mono, port.position());
+        Ok(more)
+    }
+
+    /// Whether nobody wants more of a file that is whole. An original's end is answered again for a
+    /// while, and a player plays to its end.
+    fn is_over(&mut self, size: u64, hash: Option<[u8; 32]>) -> Result<bool, Failure> {
+        let now = self.fetch.now();
+        if !self.client.is_over() && self.original || self.feed.is_some() && self.fed < size {
+            return Ok(false);
+        }
+        let Some(port) = &self.port else { return Ok(true) };
+        let over = port.is_over(now);
+        let differs = hash.is_some() && hash != self.part.as_ref().map(Part::digest);
+        if over || differs || self.settled {
+            return Ok(over || differs);
+        }
+        // Somebody may watch it for hours; neither the server nor the file's name waits for that.
+        self.settled = true;
+        self.client.finish(Verdict::Whole);
+        let kept = self.part.as_mut().map_or(Ok(()), Part::keep);
+        kept.map_err(|e| self.disk(&e))?;
+        Ok(false)
+    }
+
     /// Hashes what has come; whether that is all of it.
     fn hash(&mut self) -> Result<bool, Failure> {
         let there = self.there();
@@ -411,12 +467,14 @@ impl Get<'_> {
             End::Whole if good => Verdict::Whole,
             End::Whole => Verdict::Differs,
         };
-        self.client.finish(verdict);
-        self.send();
+        if !self.settled {
+            self.client.finish(verdict);
+            self.send();
+        }
         let done = match (part, end) {
             (None, _) => Ok(()),
             (Some(part), End::Interrupted) => part.interrupt(figures.contiguous),
-            (Some(part), End::Whole) if good => part.keep(),
+            (Some(mut part), End::Whole) if good => part.keep(),
             (Some(part), End::Whole) => part.discard(),
         };
         done.map_err(|e| self.disk(&e))?;

@@ -1,0 +1,210 @@
+//! The HTTP port of `vidstream files get`: joins players' connections ([`Reader`]) to sockets and
+//! to what has come of the film.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+
+use vidstreamd::base::limits;
+use vidstreamd::base::time::{Mono, Now};
+use vidstreamd::http::growing::{Film, Reader, Want};
+use vidstreamd::io::fetch::Fetch;
+use vidstreamd::io::guests::Guests;
+use vidstreamd::io::part::Part;
+use vidstreamd::media::sniff::{Container, sniff};
+
+/// Bytes for one player in one turn: no more than what datagrams would mind.
+const TURN_BYTES: u64 = 1 << 20;
+
+/// Bytes read and written in one call.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// A port and the players on it.
+pub(super) struct Port {
+    guests: Guests,
+    readers: BTreeMap<usize, Reader>,
+    /// Whether what the film is was looked at, and what it is.
+    known: bool,
+    container: Option<Container>,
+    /// Up to which byte of the film somebody has taken it.
+    position: u64,
+    /// Whether somebody has taken the last one.
+    seen: bool,
+    /// Since when nobody is there.
+    alone: Mono,
+    scratch: Vec<u8>,
+}
+
+impl Port {
+    pub(super) fn listen(fetch: &Fetch, address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            guests: Guests::listen(fetch, address)?,
+            readers: BTreeMap::new(),
+            known: false,
+            container: None,
+            position: 0,
+            seen: false,
+            alone: fetch.now(),
+            scratch: vec![0; SCRATCH_BYTES],
+        })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.guests.address()
+    }
+
+    /// How far the player is.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether the film was seen to its end, and nobody has come back to it for a while.
+    pub(super) fn is_over(&self, now: Mono) -> bool {
+        self.leave_at().is_some_and(|at| at <= now)
+    }
+
+    fn leave_at(&self) -> Option<Mono> {
+        let over = self.seen && self.readers.is_empty();
+        over.then(|| self.alone.after(limits::FILES_PLAYER_AWAY_MAX))
+    }
+
+    /// When [`Port::turn`] is wanted, whatever comes.
+    pub(super) fn poll_timeout(&self) -> Option<Mono> {
+        self.readers.values().filter_map(Reader::poll_timeout).chain(self.leave_at()).min()
+    }
+
+    /// Hears and serves everybody, as far as that goes now; whether it could go on at once.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(super) fn turn(&mut self, now: Now, film: Option<(Film, &Part)>) -> io::Result<bool> {
+        let film = self.look_at(film)?;
+        let film = film.as_ref().map(|(film, part)| (film, *part));
+        while let Some(guest) = self.guests.accept() {
+            self.make_room();
+            if self.readers.len() < limits::FILES_PLAYERS_MAX {
+                self.readers.insert(guest, Reader::new(now.mono));
+            } else {
+                self.guests.close(guest);
+            }
+        }
+        let (mut gone, mut more) = (Vec::new(), false);
+        for (&guest, reader) in &mut self.readers {
+            match hear(&mut self.guests, guest, reader, (now, &mut self.scratch)) {
+                Ok(()) => reader.handle_timeout(now),
+                Err(_) => gone.push(guest),
+            }
+        }
+        for (&guest, reader) in &mut self.readers {
+            match serve(&mut self.guests, guest, reader, (now, film, &mut self.scratch)) {
+                Ok(all) => more |= !all,
+                Err(Ended::Disk(e)) => return Err(e),
+                Err(Ended::Gone) => gone.push(guest),
+            }
+            self.position = self.position.max(reader.position().unwrap_or(0));
+            if reader.has_seen_end() {
+                let size = film.and_then(|(film, _)| film.size);
+                (self.seen, self.position) = (true, size.unwrap_or(self.position));
+            }
+        }
+        for guest in gone {
+            self.readers.remove(&guest);
+            self.guests.close(guest);
+        }
+        if !self.readers.is_empty() {
+            self.alone = now.mono;
+        }
+        Ok(more)
+    }
+
+    /// The film with what it is; none as long as too little of it has come to tell.
+    fn look_at<'a>(
+        &mut self,
+        film: Option<(Film, &'a Part)>,
+    ) -> io::Result<Option<(Film, &'a Part)>> {
+        let Some((film, part)) = film else { return Ok(None) };
+        if !self.known {
+            let wanted = film.size.unwrap_or(u64::MAX).min(limits::SNIFF_BYTES_MAX as u64);
+            if film.there < wanted {
+                return Ok(None);
+            }
+            let head = &mut self.scratch[..usize::try_from(wanted).unwrap_or(0)];
+            part.read(0, head)?;
+            (self.known, self.container) = (true, sniff(head));
+        }
+        Ok(Some((Film { container: self.container, ..film }, part)))
+    }
+
+    /// Who asks for nothing makes room for one who comes.
+    fn make_room(&mut self) {
+        if self.readers.len() < limits::FILES_PLAYERS_MAX {
+            return;
+        }
+        let quiet = self.readers.iter().find(|(_, reader)| reader.makes_room());
+        if let Some(guest) = quiet.map(|(guest, _)| *guest) {
+            self.readers.remove(&guest);
+            self.guests.close(guest);
+        }
+    }
+}
+
+/// Why one is served no more.
+enum Ended {
+    Gone,
+    Disk(io::Error),
+}
+
+fn hear(
+    guests: &mut Guests,
+    guest: usize,
+    reader: &mut Reader,
+    (now, scratch): (Now, &mut [u8]),
+) -> io::Result<()> {
+    while reader.takes_bytes() {
+        match guests.read(guest, scratch)? {
+            Some([]) => break,
+            Some(bytes) => reader.data(now, bytes),
+            None => reader.ended(now),
+        }
+    }
+    Ok(())
+}
+
+/// Gives one what there is; whether it was all, or all that the system takes.
+fn serve(
+    guests: &mut Guests,
+    guest: usize,
+    reader: &mut Reader,
+    (now, film, scratch): (Now, Option<(&Film, &Part)>, &mut [u8]),
+) -> Result<bool, Ended> {
+    let (facts, mut left) = (film.map(|(film, _)| film), TURN_BYTES);
+    while left > 0 {
+        if let Some(facts) = facts {
+            reader.answer(now, facts);
+        }
+        let taken = match reader.want(facts) {
+            Want::Close => return Err(Ended::Gone),
+            Want::Nothing => {
+                reader.took(now, 0, facts);
+                if reader.want(facts) == Want::Nothing {
+                    return Ok(true);
+                }
+                continue;
+            }
+            Want::Own(bytes) => guests.write(guest, bytes),
+            Want::Film { from, len } => {
+                let Some((_, part)) = film else { return Ok(true) };
+                let len = usize::try_from(len).unwrap_or(usize::MAX).min(scratch.len());
+                part.read(from, &mut scratch[..len]).map_err(Ended::Disk)?;
+                guests.write(guest, &scratch[..len])
+            }
+        };
+        let taken = taken.map_err(|_| Ended::Gone)? as u64;
+        if taken == 0 {
+            return Ok(true);
+        }
+        reader.took(now, taken, facts);
+        left = left.saturating_sub(taken);
+    }
+    Ok(false)
+}
