@@ -5,8 +5,12 @@
 //! * A segment is a block. Its name is the block's number behind that of the run of the channel:
 //!   under another programme the same number has another name, and caches never mix them.
 //! * An init segment is called by the parameters that it holds, which are all that it holds.
-//! * Where parameters change there is a discontinuity; a movie that begins anew is none, and
-//!   neither is another with the same parameters, since clocks go on.
+//! * Where a movie begins with other parameters than the one before it there is a discontinuity;
+//!   one that begins anew is none, and neither is another with the same parameters, since clocks go
+//!   on. Where they change inside of a movie only the init segment is another (RFC 8216, 4.3.2.3:
+//!   with the same tracks and clocks that is enough). So the schedule and the first block of each
+//!   movie tell how many there were since the beginning, and no server has to read a whole library
+//!   to count as another does.
 //! * Blocks shorter than a second are listed as parts too (RFC 8216bis), and who says which block
 //!   it waits for is answered when that is on.
 
@@ -153,6 +157,15 @@ impl Plan {
             Some(*sum)
         });
         Self { changes: changes.collect() }
+    }
+
+    /// Whether the parameters of a block's movie are not those of the movie before it, and this is
+    /// its first block. Nothing is on before the very first one.
+    #[must_use]
+    pub fn changes_at(&self, position: &Position) -> bool {
+        let upto = |entry: usize| self.changes.get(entry).copied().unwrap_or(0);
+        let before = position.entry.checked_sub(1).map_or(0, upto);
+        position.block == 0 && position.seq > 0 && upto(position.entry) > before
     }
 
     /// Changes before a block, its own not among them.

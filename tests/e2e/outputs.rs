@@ -3,6 +3,7 @@
 mod nonsense;
 mod refused;
 mod relays;
+mod slow;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -26,12 +26,12 @@ fn signature(movie: &Movie) -> Option<Signature> {
 
 /// The blocks of a playlist, as the node lists them.
 fn segments(schedule: &Schedule, (first, last): (u64, u64)) -> Vec<Segment> {
-    let signature = |seq| signature(&schedule.position(seq)?.movie);
+    let plan = Plan::of(schedule, signature);
     let segment = |seq| {
         let position = schedule.position(seq).unwrap();
-        let change = seq > 0 && signature(seq) != signature(seq - 1);
+        let (change, signature) = (plan.changes_at(&position), signature(&position.movie));
         let (starts_at, lasts) = (position.starts_at, position.lasts);
-        Segment { run: RUN, seq, starts_at, lasts, signature: signature(seq), change }
+        Segment { run: RUN, seq, starts_at, lasts, signature, change }
     };
     (first..=last).map(segment).collect()
 }
@@ -108,14 +108,30 @@ fn blocks_shorter_than_a_second_are_parts_too() {
 fn a_block_that_cannot_be_had_is_a_gap() {
     let schedule = schedule(true, &[("a", 4, 1000)]);
     let mut listed = segments(&schedule, (3, 5));
-    (listed[1].signature, listed[1].change, listed[2].change) = (None, true, true);
+    listed[1].signature = None;
     let shape = Shape::of(&schedule);
     let list = Playlist { form: Form::Mp4, base: "", shape, before: 7, segments: &listed };
     let list = text_of(&list);
-    let gap = "#EXT-X-GAP\n#EXTINF:1.000000,\n00000000000000ab-4.m4s\n#EXT-X-DISCONTINUITY\n\
-        #EXT-X-MAP:URI=\"init-0000000000000061.mp4\"\n";
+    let gap = "#EXT-X-GAP\n#EXTINF:1.000000,\n00000000000000ab-4.m4s\n\
+        #EXTINF:1.000000,\n00000000000000ab-5.m4s\n";
     assert!(list.contains(gap), "{list}");
     assert!(list.contains("#EXT-X-DISCONTINUITY-SEQUENCE:7\n"), "{list}");
+}
+
+#[test]
+fn a_block_with_parameters_of_its_own_has_its_own_init_segment() {
+    let schedule = schedule(true, &[("a", 4, 1000)]);
+    let mut listed = segments(&schedule, (1, 3));
+    listed[1].signature = Some(Signature(5));
+    let shape = Shape::of(&schedule);
+    let list = Playlist { form: Form::Mp4, base: "", shape, before: 0, segments: &listed };
+    let list = text_of(&list);
+    let maps: Vec<_> =
+        list.lines().filter_map(|line| line.strip_prefix("#EXT-X-MAP:URI=")).collect();
+    let [own, its] = ["\"init-0000000000000061.mp4\"", "\"init-0000000000000005.mp4\""];
+    assert_eq!(maps, [own, its, own]);
+    // What nobody could count beforehand is not counted.
+    assert!(!list.contains("#EXT-X-DISCONTINUITY\n"), "{list}");
 }
 
 #[test]

@@ -89,6 +89,7 @@ class Feed {
     this.init = null;
     this.type = null;
     this.buffer = null;
+    this.opened = event(this.source, "sourceopen");
     video.disableRemotePlayback = true;
     video.src = this.url;
   }
@@ -105,7 +106,6 @@ class Feed {
   }
 
   async run() {
-    if (this.source.readyState !== "open") await event(this.source, "sourceopen");
     while (!this.stop.signal.aborted) {
       try {
         await this.follow();
@@ -127,8 +127,11 @@ class Feed {
   }
 
   async take(segment) {
+    const bytes = this.get(segment.url, "arrayBuffer");
+    // Nobody may wait for it any more when it fails.
+    bytes.catch(() => {});
     if (segment.init !== this.init) await this.begin(segment.init);
-    await this.append(await this.get(segment.url, "arrayBuffer"));
+    await this.append(await bytes);
     this.seq = segment.seq;
     this.keepUp();
   }
@@ -137,6 +140,7 @@ class Feed {
     const init = await this.get(url, "arrayBuffer");
     const type = mediaType(init);
     if (!Source.isTypeSupported(type)) throw new DOMException(type, "NotSupportedError");
+    await this.opened;
     if (!this.buffer) {
       this.buffer = this.source.addSourceBuffer(type);
       this.source.duration = Infinity;

@@ -11,7 +11,7 @@ use crate::container::{Profile, Signature};
 use crate::http::Response;
 use crate::http::hls::{self, Form, Plan, Playlist, Segment, Shape};
 use crate::media::catalog::Movie;
-use crate::media::schedule::Schedule;
+use crate::media::schedule::{Position, Schedule};
 use crate::node::Node;
 use crate::node::edge::answer::{Reply, off_air, output_of};
 
@@ -95,10 +95,11 @@ impl Node {
             Ok(None) => return Reply::Later,
             Err(response) => return Reply::Is(response),
         };
-        let segments = self.edge_segments((channel, form), (first, last));
-        let Some(before) = self.edge_changes_before((channel, form), first, &segments) else {
+        if !self.edge_planned((channel, form)) {
             return Reply::Later;
-        };
+        }
+        let segments = self.edge_segments((channel, form), (first, last));
+        let before = self.edge_changes_before((channel, form), first, &segments);
         let base = self.config.http.as_ref().and_then(|h| h.segment_base_url.as_deref());
         let base = base.map_or_else(String::new, |base| format!("{base}ch/{channel}/"));
         let shape = self.edge_shape(channel);
@@ -116,9 +117,7 @@ impl Node {
         let mut segments: Vec<Segment> = Vec::new();
         for seq in first..=last {
             let signature = self.edge_signature((channel, form), seq);
-            let known = seq.checked_sub(1).filter(|b| self.edge.slots.contains_key(&(channel, *b)));
-            let before = known.map(|before| self.edge_signature((channel, form), before));
-            let change = before.is_some_and(|before| before != signature);
+            let change = self.edge_changes_at((channel, form), seq);
             let segment = if let Some(slot) = self.edge.slots.get(&(channel, seq)) {
                 let about = &slot.about;
                 let (starts_at, lasts, run) = (about.starts_at, about.lasts, about.run);
@@ -144,24 +143,37 @@ impl Node {
         made.span(output_of(form)).is_ok().then(|| made.signature())
     }
 
-    /// Discontinuities before a block; none while that is not known.
-    fn edge_changes_before(
-        &mut self,
-        (channel, form): (usize, Form),
-        first: u64,
-        segments: &[Segment],
-    ) -> Option<u64> {
-        let key = (channel, form);
-        if self.channels.get(channel)?.playout.is_none() {
-            return Some(self.edge_fallen(key, first, segments));
-        }
-        if !self.edge.lists.plans.contains_key(&key) {
-            let plan = self.edge_plan(channel, form)?;
+    /// Whether it is known where the parameters of a channel change: at once without a schedule.
+    fn edge_planned(&mut self, key: (usize, Form)) -> bool {
+        let scheduled = self.channels.get(key.0).is_some_and(|state| state.playout.is_some());
+        if scheduled && !self.edge.lists.plans.contains_key(&key) {
+            let Some(plan) = self.edge_plan(key.0, key.1) else { return false };
             self.edge.lists.plans.insert(key, plan);
         }
-        let schedule = self.channels.get(channel)?.playout.as_ref().map(Playout::schedule)?;
-        let position = schedule.position(first)?;
-        Some(self.edge.lists.plans.get(&key)?.changes_before(schedule, &position))
+        true
+    }
+
+    /// With a schedule: where parameters change, and a block of it.
+    fn edge_plan_at(&self, key: (usize, Form), seq: u64) -> Option<(&Plan, &Schedule, Position)> {
+        let schedule = self.channels.get(key.0)?.playout.as_ref().map(Playout::schedule)?;
+        Some((self.edge.lists.plans.get(&key)?, schedule, schedule.position(seq)?))
+    }
+
+    /// Whether there is a discontinuity right before a block. With a schedule it alone tells.
+    fn edge_changes_at(&self, key: (usize, Form), seq: u64) -> bool {
+        if let Some((plan, _, position)) = self.edge_plan_at(key, seq) {
+            return plan.changes_at(&position);
+        }
+        let known = seq.checked_sub(1).filter(|b| self.edge.slots.contains_key(&(key.0, *b)));
+        known.is_some_and(|b| self.edge_signature(key, b) != self.edge_signature(key, seq))
+    }
+
+    /// Discontinuities before a block.
+    fn edge_changes_before(&mut self, key: (usize, Form), first: u64, segments: &[Segment]) -> u64 {
+        if let Some((plan, schedule, position)) = self.edge_plan_at(key, first) {
+            return plan.changes_before(schedule, &position);
+        }
+        self.edge_fallen(key, first, segments)
     }
 
     /// Where parameters change in a schedule, once every movie of it was looked at.
