@@ -38,6 +38,7 @@ Plays a mesh in virtual time and tells what its members got.
   --root-restart T     the root dies and comes back after T, 20 s after measuring began
   --rescue-rate B      bytes a second that the root sends to who asks (4194304)
   --seed N             of all that is drawn (7)
+  --remember N         tell of each fault the last N events of its host (0)
   --json               the outcome as one JSON object
   --figures            every case that must hold; fails when one falls short
   --only WORD          of these, the cases whose name has the word
@@ -65,7 +66,9 @@ fn main() -> ExitCode {
     };
     take_large_pages();
     if request.figures {
-        let met = figures::print_all(clock, request.only.as_deref(), request.scenario.world.seed);
+        let world = &request.scenario.world;
+        let about = (world.seed, world.remember);
+        let met = figures::print_all(clock, request.only.as_deref(), about);
         return if met { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let began = clock();

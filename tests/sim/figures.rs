@@ -81,13 +81,14 @@ struct Case {
 }
 
 /// Plays all cases whose names have the word; whether all bounds are met.
-pub fn print_all(clock: fn() -> u64, only: Option<&str>, seed: u64) -> bool {
+pub fn print_all(clock: fn() -> u64, only: Option<&str>, (seed, remember): (u64, usize)) -> bool {
     let (mut all_met, mut count) = (true, 0);
     for mut case in cases(seed) {
         if only.is_some_and(|word| !case.name.contains(word)) {
             continue;
         }
         case.scenario.clock = clock;
+        case.scenario.world.remember = remember;
         let began = clock();
         let outcome = case.scenario.run();
         let seconds = clock().saturating_sub(began) as f64 / 1e9;

@@ -116,6 +116,9 @@ impl Member {
         let helper = |(at, s): &(u8, Stripes)| (place.peers[usize::from(*at)].node, *s);
         self.helpers = place.helpers.iter().map(helper).collect();
         let fresh = !self.begun && self.intakes.iter().all(|intake| intake.parent.is_none());
+        // Parents send a newcomer the newest block as well: what it has to ask others for is the
+        // most of all that is asked for.
+        let newest = place.newest.max(1).min(place.from);
         for s in 0..self.intakes.len() {
             let (planned, heir) = (node(&place.parents[s]), node(&place.heirs[s]));
             let intake = &mut self.intakes[s];
@@ -132,16 +135,19 @@ impl Member {
             if intake.parent == Some(planned) {
                 continue;
             }
-            let from = (intake.parent.is_some() || fresh).then_some(place.from);
+            let first = if fresh { newest } else { place.from };
+            let from = (intake.parent.is_some() || fresh).then_some(first);
             self.ask(cx, s, planned, from);
             self.intakes[s].again_at = cx.now.mono.after(limits::MESH_AGAIN_MIN);
         }
         self.send_asked(cx);
         if fresh && place.from > 0 {
-            self.pushed = place.from;
+            self.pushed = newest;
             // How long its parents let it wait is not known yet; it has time before the first.
             self.intakes.iter_mut().for_each(|intake| intake.lull = limits::MESH_LATE_AFTER);
-            self.catch_up(cx, place.newest);
+            if newest > self.oldest {
+                self.catch_up(cx, newest - 1);
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A stripe that has not grown for 750 ms is late. It is pulled from a helper at once, unless its
 //! parent says that it is late itself: then the parent is given time, so that one death does not
-//! become a storm. Who owes bytes for long and does not say so is left.
+//! become a storm. Two seconds before it is on the air nobody has time any more, and the root is
+//! asked. Who owes bytes for long and does not say so is left.
 
 use core::time::Duration;
 
@@ -25,6 +26,32 @@ pub(super) struct Pull {
     turn: usize,
     /// Whether bytes come, and the parent was told that they do.
     comes: bool,
+    /// Whether the root was asked because little time is left.
+    rushed: bool,
+}
+
+impl Pull {
+    /// Whether somebody is to be asked now; `rush` when little time is left.
+    fn is_due(&self, now: Mono, candidates: usize, rush: bool) -> bool {
+        if self.turn == 0 || (rush && !self.rushed) {
+            return true;
+        }
+        let rounds = u32::try_from(self.turn / candidates).unwrap_or(u32::MAX).clamp(1, 8);
+        let patience =
+            if self.to.is_some() { limits::MESH_PULL_PATIENCE } else { limits::MESH_AGAIN_MIN };
+        now.since(self.since) >= patience * rounds
+    }
+
+    /// Whom to ask: one after the other, and the last, which is the root, as soon as there is
+    /// little time. It has everything, and bytes to spare for such requests.
+    fn ask_next(&mut self, now: Mono, candidates: &[NodeId], rush: bool) -> NodeId {
+        let last = rush && self.turn > 0 && !self.rushed;
+        let node =
+            candidates[if last { candidates.len() - 1 } else { self.turn % candidates.len() }];
+        let rushed = self.rushed || last;
+        *self = Self { to: Some(node), since: now, turn: self.turn + 1, rushed, ..*self };
+        node
+    }
 }
 
 /// The newest block that is whole, from which the others are reckoned; before there is one, the
@@ -226,9 +253,12 @@ impl Member {
         let again: Vec<(u64, usize)> = idle.map(|(what, _)| *what).collect();
         self.judge_parents(cx, &missing);
         self.set_late(cx, late);
-        // A parent is excused for what it is to send; a block before that is another one's.
-        missing
-            .retain(|(seq, s)| *seq < self.intakes[*s].first || !self.is_excused(cx.now.mono, *s));
+        // A parent is excused for what it is to send, as long as there is time; a block before that
+        // is another one's.
+        missing.retain(|(seq, s)| {
+            let own = *seq >= self.intakes[*s].first && !self.is_rush(cx, *seq);
+            !own || !self.is_excused(cx.now.mono, *s)
+        });
         missing.extend(self.unknown_blocks(cx.now.mono));
         for (seq, s) in again.into_iter().filter(|what| !missing.contains(what)) {
             let part = self.hub.store.get(seq).and_then(|held| held.parts.get(s));
@@ -279,6 +309,12 @@ impl Member {
             let more = intake.lull + limits::MESH_LATE_AFTER / 2;
             intake.lull = more.min(limits::MESH_LULL_MAX);
         }
+    }
+
+    /// Whether a block is on the air so soon that nobody is waited for.
+    fn is_rush(&self, cx: &Cx, seq: u64) -> bool {
+        let left = |known: Reference| known.air_of(seq).since(cx.now.wall);
+        self.begun && self.reference.is_some_and(|known| left(known) <= limits::MESH_RUSH)
     }
 
     /// Whether the parent of a stripe says that it is late too, and may have some more time.
@@ -394,15 +430,10 @@ impl Member {
         if candidates.is_empty() || (!room && !self.pulls.contains_key(&(seq, s))) {
             return;
         }
-        let pull = self.pulls.entry((seq, s)).or_default();
-        let rounds = u32::try_from(pull.turn / candidates.len()).unwrap_or(u32::MAX).clamp(1, 8);
-        let asked = pull.turn > 0;
-        let patience =
-            if pull.to.is_some() { limits::MESH_PULL_PATIENCE } else { limits::MESH_AGAIN_MIN };
-        if asked && now.since(pull.since) < patience * rounds {
-            return;
+        let rush = self.is_rush(cx, seq);
+        if self.pulls.entry((seq, s)).or_default().is_due(now, candidates.len(), rush) {
+            self.pull_from(cx, (seq, s), &candidates);
         }
-        self.pull_from(cx, (seq, s), &candidates);
     }
 
     fn pull_from(&mut self, cx: &mut Cx, (seq, s): (u64, usize), candidates: &[NodeId]) {
@@ -412,9 +443,9 @@ impl Member {
         let offset = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
         let stripe = u8::try_from(s).expect("stripes are below 16");
         let want = Want { seq, stripe, range: offset(from)..offset(to) };
+        let rush = self.is_rush(cx, seq);
         let Some(pull) = self.pulls.get_mut(&(seq, s)) else { return };
-        let node = candidates[pull.turn % candidates.len()];
-        *pull = Pull { to: Some(node), since: cx.now.mono, turn: pull.turn + 1, ..*pull };
+        let node = pull.ask_next(cx.now.mono, candidates, rush);
         if self.tell(cx, node, Message::Want(want)) {
             self.hub.stats.pulls += 1;
         } else if let Some(pull) = self.pulls.get_mut(&(seq, s)) {
@@ -524,12 +555,13 @@ impl Member {
 
     /// Whether a member may show this block first: only when it will not miss the next one right
     /// after, because that is whole as well, or will be pushed and has some time. One that has
-    /// to be asked for comes when others have bytes to spare, and that may be late.
+    /// to be asked for comes when others have bytes to spare, and the first that is pushed when
+    /// the parent has a slot: both may be late.
     fn may_begin(&self, cx: &Cx, seq: u64) -> bool {
         let Some(reference) = self.reference else { return true };
         let air = reference.air_of(seq + 1);
         let whole = self.hub.store.get(seq + 1).is_some_and(Held::is_whole);
-        let comes = seq + 1 >= self.pushed && cx.now.wall + limits::MESH_BEGIN_MIN <= air;
+        let comes = seq + 1 > self.pushed && cx.now.wall + limits::MESH_BEGIN_MIN <= air;
         cx.now.wall < air && (whole || comes)
     }
 
@@ -561,5 +593,37 @@ fn arrived(cx: &Cx, seq: u64, held: &Held) -> Arrived {
         timeline: held.facts.timeline,
         head: held.head.clone(),
         at: cx.now.wall,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_asked_after_the_other_and_the_root_when_little_time_is_left() {
+        let all = [1, 2, 3, 9].map(NodeId);
+        let at = |millis: u64| Mono(millis * 1_000_000);
+        let mut pull = Pull::default();
+        assert!(pull.is_due(at(0), all.len(), false));
+        assert_eq!(pull.ask_next(at(0), &all, false), NodeId(1));
+        assert!(!pull.is_due(at(749), all.len(), false) && pull.is_due(at(750), all.len(), false));
+        assert_eq!(pull.ask_next(at(750), &all, false), NodeId(2));
+        // There is no time to wait for the second, nor for the third.
+        assert!(pull.is_due(at(800), all.len(), true));
+        assert_eq!(pull.ask_next(at(800), &all, true), NodeId(9));
+        assert!(
+            !pull.is_due(at(1_549), all.len(), true) && pull.is_due(at(1_550), all.len(), true)
+        );
+        assert_eq!(pull.ask_next(at(1_550), &all, true), NodeId(9), "it has its turn as well");
+        assert_eq!(pull.ask_next(at(2_300), &all, true), NodeId(1));
+        pull.to = None;
+        assert!(pull.is_due(at(2_500), all.len(), true), "who said no is not waited for");
+    }
+
+    #[test]
+    fn the_first_asked_is_never_the_root() {
+        let all = [1, 9].map(NodeId);
+        assert_eq!(Pull::default().ask_next(Mono(0), &all, true), NodeId(1));
     }
 }

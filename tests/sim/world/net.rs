@@ -151,10 +151,12 @@ impl Net {
     /// Writes down what must not be.
     pub fn fault(&mut self, now: u64, host: u32, what: &str) {
         self.fault_count += 1;
-        if self.faults.len() < FAULTS_SHOWN {
-            let (seconds, millis) = (now / SECOND, now / MS % 1_000);
-            self.faults.push_back(format!("{seconds}.{millis:03} s, host {host}: {what}"));
+        // The first ones and the last ones.
+        if self.faults.len() == FAULTS_SHOWN {
+            self.faults.remove(FAULTS_SHOWN / 2);
         }
+        let (seconds, millis) = (now / SECOND, now / MS % 1_000);
+        self.faults.push_back(format!("{seconds}.{millis:03} s, host {host}: {what}"));
     }
 }
 
