@@ -332,9 +332,7 @@ fn scarce(seed: u64) -> Vec<Case> {
 
 fn large(seed: u64) -> Vec<Case> {
     let mut large = Scenario::new(seed, 10_000);
-    // A wide area: with longer links a host has more to do each time that it has its turn.
     (large.join_every, large.warm) = (5_000_000, 0);
-    large.world.delay = (20_000_000, 55_000_000);
     large.mean_life = Some(10 * MINUTE);
     large.silent = true;
     let mut twice = mixed(seed + 1);
