@@ -75,6 +75,8 @@ pub struct Reader {
     ended: bool,
     /// It has taken the film's last byte.
     saw_end: bool,
+    /// It has had an answer.
+    answered: bool,
 }
 
 #[derive(Debug)]
@@ -100,7 +102,8 @@ impl Reader {
     #[must_use]
     pub fn new(now: Mono) -> Self {
         let inbox = Inbox::default();
-        Self { inbox, state: State::Head, since: now, ended: false, saw_end: false }
+        let (state, since) = (State::Head, now);
+        Self { inbox, state, since, ended: false, saw_end: false, answered: false }
     }
 
     /// Whether bytes are taken now; those sent ahead wait, but not without end.
@@ -226,7 +229,7 @@ impl Reader {
             return;
         }
         self.state = if sending.last { State::Over } else { State::Head };
-        self.since = now.mono;
+        (self.since, self.answered) = (now.mono, true);
         if !self.inbox.is_empty() || self.ended {
             self.read_head(now);
         }
@@ -247,10 +250,11 @@ impl Reader {
         self.saw_end
     }
 
-    /// Whether nobody loses anything when it is closed.
+    /// Whether nobody loses anything when it is closed: who has just come may have asked already.
     #[must_use]
-    pub fn makes_room(&self) -> bool {
-        matches!(self.state, State::Head | State::Over)
+    pub fn makes_room(&self, now: Mono) -> bool {
+        let old = self.answered || now.since(self.since) >= limits::HTTP_HEAD_PATIENCE;
+        matches!(self.state, State::Over) || (matches!(self.state, State::Head) && old)
     }
 
     /// When [`Reader::handle_timeout`] is wanted.

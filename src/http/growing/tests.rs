@@ -73,9 +73,9 @@ fn a_film_is_sent_as_it_comes_and_its_reader_may_pause_and_ask_again() {
     assert!(head.contains("\r\nAccept-Ranges: bytes\r\nETag: \"0000000000000abc\""), "{head}");
     assert_eq!((body, reader.position()), (text(0, 300).as_str(), Some(300)));
     assert_eq!(reader.poll_timeout(), None, "a pause may last");
-    assert!(!reader.makes_room() && !reader.has_seen_end());
+    assert!(!reader.makes_room(Mono(0)) && !reader.has_seen_end());
     assert_eq!(take(&mut reader, &film(SIZE), 64), text(300, SIZE));
-    assert!(reader.has_seen_end() && reader.makes_room());
+    assert!(reader.has_seen_end() && reader.makes_room(Mono(0)));
     reader.data(at(0), format!("{GET}Range: bytes=10-19\r\nConnection: close\r\n\r\n").as_bytes());
     let part = take(&mut reader, &film(SIZE), 64);
     let (head, body) = part.split_once("\r\n\r\n").unwrap();
@@ -146,6 +146,7 @@ fn half_a_head_has_five_seconds_and_silence_thirty() {
     let answer = take(&mut slow, &film(0), 4096);
     assert!(answer.starts_with("HTTP/1.1 408 ") && slow.want(None) == Want::Close, "{answer}");
     let mut silent = Reader::new(Mono(0));
+    assert!(!silent.makes_room(at(4_999).mono) && silent.makes_room(at(5_000).mono));
     silent.handle_timeout(at(29_999));
     assert_eq!(silent.want(None), Want::Nothing);
     silent.handle_timeout(at(30_000));

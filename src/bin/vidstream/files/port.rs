@@ -80,20 +80,19 @@ impl Port {
     pub(super) fn turn(&mut self, now: Now, film: Option<(Film, &Part)>) -> io::Result<bool> {
         let film = self.look_at(film)?;
         let film = film.as_ref().map(|(film, part)| (film, *part));
-        while let Some(guest) = self.guests.accept() {
-            self.make_room();
-            if self.readers.len() < limits::FILES_PLAYERS_MAX {
-                self.readers.insert(guest, Reader::new(now.mono));
-            } else {
-                self.guests.close(guest);
+        // Those who have gone make room for those who come.
+        let mut gone = self.hear_all(now);
+        let mut more = false;
+        loop {
+            // Those for whom there is no room wait in the kernel's queue.
+            self.make_room(now.mono);
+            if self.readers.len() >= limits::FILES_PLAYERS_MAX {
+                break;
             }
-        }
-        let (mut gone, mut more) = (Vec::new(), false);
-        for (&guest, reader) in &mut self.readers {
-            match hear(&mut self.guests, guest, reader, (now, &mut self.scratch)) {
-                Ok(()) => reader.handle_timeout(now),
-                Err(_) => gone.push(guest),
-            }
+            let Some(guest) = self.guests.accept() else { break };
+            self.readers.insert(guest, Reader::new(now.mono));
+            // What they ask is heard in the next turn, at once.
+            more = true;
         }
         for (&guest, reader) in &mut self.readers {
             match serve(&mut self.guests, guest, reader, (now, film, &mut self.scratch)) {
@@ -108,6 +107,7 @@ impl Port {
             }
         }
         for guest in gone {
+            more = true;
             self.readers.remove(&guest);
             self.guests.close(guest);
         }
@@ -135,12 +135,24 @@ impl Port {
         Ok(Some((Film { container: self.container, ..film }, part)))
     }
 
+    /// Hears everybody; those whose connections are broken.
+    fn hear_all(&mut self, now: Now) -> Vec<usize> {
+        let mut gone = Vec::new();
+        for (&guest, reader) in &mut self.readers {
+            match hear(&mut self.guests, guest, reader, (now, &mut self.scratch)) {
+                Ok(()) => reader.handle_timeout(now),
+                Err(_) => gone.push(guest),
+            }
+        }
+        gone
+    }
+
     /// Who asks for nothing makes room for one who comes.
-    fn make_room(&mut self) {
+    fn make_room(&mut self, now: Mono) {
         if self.readers.len() < limits::FILES_PLAYERS_MAX {
             return;
         }
-        let quiet = self.readers.iter().find(|(_, reader)| reader.makes_room());
+        let quiet = self.readers.iter().find(|(_, reader)| reader.makes_room(now));
         if let Some(guest) = quiet.map(|(guest, _)| *guest) {
             self.readers.remove(&guest);
             self.guests.close(guest);
