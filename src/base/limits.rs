@@ -339,8 +339,6 @@ pub const FILES_PORT: u16 = 50_000;
 pub const FILES_REQUEST_BYTES_MAX: usize = 1_024;
 /// Transfers at once.
 pub const FILES_TRANSFERS_MAX: usize = 16_384;
-/// Extensions of a directory's files that a configuration may name.
-pub const FILES_EXTENSIONS_MAX: usize = 32;
 /// The shortest and the longest datagram of a transfer, without what IP and UDP put before it.
 pub const FILES_DATAGRAM_MIN: usize = 1_200;
 /// See [`FILES_DATAGRAM_MIN`].

@@ -109,7 +109,7 @@ impl Reader {
     /// Whether bytes are taken now; those sent ahead wait, but not without end.
     #[must_use]
     pub fn takes_bytes(&self) -> bool {
-        !self.ended && !self.inbox.is_full()
+        !self.ended && !self.inbox.is_full() && !matches!(self.state, State::Over)
     }
 
     /// Bytes arrived.
@@ -149,7 +149,8 @@ impl Reader {
     }
 
     fn refuse(&mut self, now: Now, why: Refused) {
-        let refusal = answer::whole(Response::refusal(why), false, now.wall, Then::Close);
+        let head_only = self.inbox.rest().starts_with(b"HEAD ");
+        let refusal = answer::whole(Response::refusal(why), head_only, now.wall, Then::Close);
         self.inbox.clear();
         self.state = State::Sending(Sending::own(refusal.payload.head, true));
     }

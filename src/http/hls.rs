@@ -207,7 +207,7 @@ pub struct Segment {
     pub lasts: Duration,
     /// What its parameters are called; none where it cannot be had in this form.
     pub signature: Option<Signature>,
-    /// Whether these are not those of the block before.
+    /// Whether a discontinuity stands before it: another movie begins, with other parameters.
     pub change: bool,
 }
 

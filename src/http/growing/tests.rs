@@ -128,6 +128,8 @@ fn every_other_request_has_its_answer_and_no_film() {
         assert_eq!(answer.contains("video/x-matroska"), is_film, "{request:?}: {answer}");
         assert!(!reader.has_seen_end());
     }
+    let refusal = take(&mut reader("HEAD / HTTP/1.1\r\n\r\n"), &film(0), 4096);
+    assert!(refusal.starts_with("HTTP/1.1 400 ") && refusal.ends_with("\r\n\r\n"), "{refusal}");
     let unknown = Film { container: None, ..film(0) };
     for (path, is_film) in [("/", true), ("/a.mkv", false), ("/favicon.ico", false)] {
         let answer = take(&mut reader(&format!("GET {path} HTTP/1.0\r\n\r\n")), &unknown, 4096);
@@ -173,6 +175,10 @@ fn what_is_sent_ahead_waits_but_not_without_end() {
         }
     }
     assert!(!reader.takes_bytes());
+    let mut refused = super::tests::reader("nonsense\r\n\r\n");
+    assert!(refused.takes_bytes());
+    take(&mut refused, &film(0), 4096);
+    assert!(!refused.takes_bytes(), "who floods is not heard for ever");
 }
 
 proptest! {

@@ -10,14 +10,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::port::Port;
+use super::port::{Come, Port};
 use super::{Asked, Failure, Outcome, PLAYER, names, shown, system};
 use vidstreamd::base::limits;
 use vidstreamd::base::time::Mono;
 use vidstreamd::files::client::{Client, Event, Failure as Why, Figures, Marks};
 use vidstreamd::files::wire::{self, Verdict};
 use vidstreamd::flags::exit;
-use vidstreamd::http::growing::Film;
 use vidstreamd::io::feed::{Feed, Taker};
 use vidstreamd::io::fetch::Fetch;
 use vidstreamd::io::part::Part;
@@ -392,8 +391,8 @@ impl Get<'_> {
         let size = self.offered.map(|(size, _)| size).or(self.complete.map(|(size, _)| size));
         let Some(port) = &mut self.port else { return Ok(false) };
         let tag = self.offered.map_or(0, |(_, tag)| tag);
-        let film = Film { container: None, size, there, tag };
-        let more = port.turn(now, self.part.as_ref().map(|part| (film, part)));
+        let come = self.part.as_ref().map(|part| Come { part, size, there, tag });
+        let more = port.turn(now, come);
         let more = more.map_err(|e| (exit::IOERR, e.to_string()))?;
         self.client.played(now.mono, port.position());
         Ok(more)
@@ -408,9 +407,11 @@ impl Get<'_> {
         }
         let Some(port) = &self.port else { return Ok(true) };
         let over = port.is_over(now);
-        let differs = hash.is_some() && hash != self.part.as_ref().map(Part::digest);
-        if over || differs || self.settled {
-            return Ok(over || differs);
+        if over || self.settled {
+            return Ok(over);
+        }
+        if hash.is_some() && hash != self.part.as_ref().map(Part::digest) {
+            return Ok(true);
         }
         // Somebody may watch it for hours; neither the server nor the file's name waits for that.
         self.settled = true;

@@ -19,13 +19,31 @@ const TURN_BYTES: u64 = 1 << 20;
 /// Bytes read and written in one call.
 const SCRATCH_BYTES: usize = 64 << 10;
 
+/// What has come of the film.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Come<'a> {
+    pub(super) part: &'a Part,
+    /// Its bytes, when that is known.
+    pub(super) size: Option<u64>,
+    /// Everything before this is there.
+    pub(super) there: u64,
+    /// A number that another film would not have.
+    pub(super) tag: u64,
+}
+
+/// What the film is, by its first bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Looks {
+    Unseen,
+    Unknown,
+    Known(Container),
+}
+
 /// A port and the players on it.
 pub(super) struct Port {
     guests: Guests,
     readers: BTreeMap<usize, Reader>,
-    /// Whether what the film is was looked at, and what it is.
-    known: bool,
-    container: Option<Container>,
+    looks: Looks,
     /// Up to which byte of the film somebody has taken it.
     position: u64,
     /// Whether somebody has taken the last one.
@@ -40,8 +58,7 @@ impl Port {
         Ok(Self {
             guests: Guests::listen(fetch, address)?,
             readers: BTreeMap::new(),
-            known: false,
-            container: None,
+            looks: Looks::Unseen,
             position: 0,
             seen: false,
             alone: fetch.now(),
@@ -77,12 +94,12 @@ impl Port {
     ///
     /// # Errors
     /// Those of the disk.
-    pub(super) fn turn(&mut self, now: Now, film: Option<(Film, &Part)>) -> io::Result<bool> {
-        let film = self.look_at(film)?;
+    pub(super) fn turn(&mut self, now: Now, come: Option<Come<'_>>) -> io::Result<bool> {
+        let film = self.look_at(come)?;
         let film = film.as_ref().map(|(film, part)| (film, *part));
-        // Those who have gone make room for those who come.
-        let mut gone = self.hear_all(now);
-        let mut more = false;
+        // Those who have gone make room for those who come, who may get their keys.
+        let gone = self.hear_all(now);
+        let mut more = self.close_all(gone);
         loop {
             // Those for whom there is no room wait in the kernel's queue.
             self.make_room(now.mono);
@@ -94,6 +111,7 @@ impl Port {
             // What they ask is heard in the next turn, at once.
             more = true;
         }
+        let mut gone = Vec::new();
         for (&guest, reader) in &mut self.readers {
             match serve(&mut self.guests, guest, reader, (now, film, &mut self.scratch)) {
                 Ok(all) => more |= !all,
@@ -106,11 +124,7 @@ impl Port {
                 (self.seen, self.position) = (true, size.unwrap_or(self.position));
             }
         }
-        for guest in gone {
-            more = true;
-            self.readers.remove(&guest);
-            self.guests.close(guest);
-        }
+        more |= self.close_all(gone);
         if !self.readers.is_empty() {
             self.alone = now.mono;
         }
@@ -118,21 +132,32 @@ impl Port {
     }
 
     /// The film with what it is; none as long as too little of it has come to tell.
-    fn look_at<'a>(
-        &mut self,
-        film: Option<(Film, &'a Part)>,
-    ) -> io::Result<Option<(Film, &'a Part)>> {
-        let Some((film, part)) = film else { return Ok(None) };
-        if !self.known {
-            let wanted = film.size.unwrap_or(u64::MAX).min(limits::SNIFF_BYTES_MAX as u64);
-            if film.there < wanted {
+    fn look_at<'a>(&mut self, come: Option<Come<'a>>) -> io::Result<Option<(Film, &'a Part)>> {
+        let Some(Come { part, size, there, tag }) = come else { return Ok(None) };
+        if self.looks == Looks::Unseen {
+            let wanted = size.unwrap_or(u64::MAX).min(limits::SNIFF_BYTES_MAX as u64);
+            if there < wanted {
                 return Ok(None);
             }
             let head = &mut self.scratch[..usize::try_from(wanted).unwrap_or(0)];
             part.read(0, head)?;
-            (self.known, self.container) = (true, sniff(head));
+            self.looks = sniff(head).map_or(Looks::Unknown, Looks::Known);
         }
-        Ok(Some((Film { container: self.container, ..film }, part)))
+        let container = match self.looks {
+            Looks::Known(container) => Some(container),
+            Looks::Unseen | Looks::Unknown => None,
+        };
+        Ok(Some((Film { container, size, there, tag }, part)))
+    }
+
+    /// Closes these; whether there were any.
+    fn close_all(&mut self, gone: Vec<usize>) -> bool {
+        let any = !gone.is_empty();
+        for guest in gone {
+            self.readers.remove(&guest);
+            self.guests.close(guest);
+        }
+        any
     }
 
     /// Hears everybody; those whose connections are broken.
@@ -153,10 +178,8 @@ impl Port {
             return;
         }
         let quiet = self.readers.iter().find(|(_, reader)| reader.makes_room(now));
-        if let Some(guest) = quiet.map(|(guest, _)| *guest) {
-            self.readers.remove(&guest);
-            self.guests.close(guest);
-        }
+        let quiet = quiet.map(|(guest, _)| *guest);
+        self.close_all(quiet.into_iter().collect());
     }
 }
 
