@@ -396,6 +396,10 @@ impl Member {
         self.hub.stripes = place.parents.len();
         self.found_realm(cx, place);
         if self.control != Control::Joined(conn) {
+            // One that has come home has left trees that are whole.
+            if !self.home.is_parting() {
+                self.cast_off();
+            }
             self.control = Control::Joined(conn);
             (self.backoff, self.tries) = (limits::MESH_REJOIN_MIN, 0);
             self.hub.stats.joins += 1;

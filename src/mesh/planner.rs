@@ -27,6 +27,7 @@ mod join;
 mod loss;
 mod mend;
 mod node;
+mod parts;
 mod place;
 mod shelf;
 #[cfg(test)]

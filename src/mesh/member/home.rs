@@ -45,6 +45,11 @@ impl Home {
         Self { link: None, asked: None, since: None, next: now, wait, turn: 0, left: None }
     }
 
+    /// Whether a root is still to be told that it is left.
+    pub(super) fn is_parting(&self) -> bool {
+        self.left.is_some()
+    }
+
     fn failed(&mut self, now: Mono) {
         (self.link, self.asked, self.since) = (None, None, None);
         self.turn = self.turn.wrapping_add(1);
@@ -158,8 +163,9 @@ impl Member {
         self.placed(cx, conn, place);
     }
 
-    /// Tells the root that is left, once nothing hangs on its plan any more.
-    fn part(&mut self, cx: &mut Cx) {
+    /// Tells the root that is left, once nothing hangs on its plan any more: at once, for until
+    /// then it may place others below this node who are above it in the other tree.
+    pub(super) fn part(&mut self, cx: &mut Cx) {
         let Some((conn, since)) = self.home.left else { return };
         let moved = self.intakes.iter().all(|i| i.asked.is_none() && i.parent == i.planned);
         let due = cx.now.mono.since(since) >= limits::MESH_LEAVE_MAX * 2;

@@ -71,6 +71,9 @@ pub(super) struct Intake {
     pub(super) stuck: Option<Mono>,
     /// Blocks in a row whose bytes had to be fetched elsewhere.
     pub(super) failures: u8,
+    /// The root is gone that gave it the parent, and nothing has come since: that may hang below
+    /// this node in a moment, and is not waited for.
+    adrift: bool,
     /// How long the parent lets it rest in between, of late.
     pub(super) lull: Duration,
     /// When the planned parent is asked again that has refused, and how often it was.
@@ -105,6 +108,11 @@ impl Member {
         (0..self.intakes.len()).filter(|s| self.intakes[*s].parent == Some(node)).collect()
     }
 
+    /// Another root than the one of now is to say where everything comes from.
+    pub(super) fn cast_off(&mut self) {
+        self.intakes.iter_mut().for_each(|intake| intake.adrift = true);
+    }
+
     /// A root says where everything comes from.
     pub(super) fn take_place(&mut self, cx: &mut Cx, place: &Place, root: (NodeId, SocketAddr)) {
         if self.intakes.len() != place.parents.len() {
@@ -136,7 +144,8 @@ impl Member {
                 continue;
             }
             let first = if fresh { newest } else { place.from };
-            let from = (intake.parent.is_some() || fresh).then_some(first);
+            let goes_on = intake.parent.is_some() && !intake.adrift;
+            let from = (goes_on || fresh).then_some(first);
             self.ask(cx, s, planned, from);
             self.intakes[s].again_at = cx.now.mono.after(limits::MESH_AGAIN_MIN);
         }
@@ -281,6 +290,7 @@ impl Member {
             intake.asked = None;
             intake.tried.clear();
             (intake.stuck, intake.first, intake.failures) = (None, accept.first, 0);
+            intake.adrift = false;
             let old = intake.parent.replace(node).filter(|old| *old != node);
             intake.before = old;
             if let Some(lost) = intake.lost.take() {
@@ -303,6 +313,7 @@ impl Member {
         }
         self.find_paths(cx);
         self.tell_losses(cx);
+        self.part(cx);
     }
 
     /// Joins losses of the same parent and successor, and reports them.
@@ -531,7 +542,7 @@ impl Member {
             up.used = now;
         }
         if let Some(intake) = self.intakes.get_mut(stripe).filter(|i| i.parent == Some(node)) {
-            intake.stuck = None;
+            (intake.stuck, intake.adrift) = (None, false);
         }
     }
 

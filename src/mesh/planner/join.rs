@@ -49,19 +49,6 @@ impl Planner {
         Answer::Placed(x)
     }
 
-    /// The root of a part goes directly below the root, if need be in the place of a member that
-    /// has nobody below it.
-    fn seat_part(&mut self, x: Key) {
-        if self.at(self.root).link(x).is_some() || self.settling.is_some() {
-            return;
-        }
-        let free = self.at(self.root).has_slot_for(x);
-        let idle = self.idle_at_root().filter(|_| !free);
-        if free || idle.is_some() {
-            self.seat_at_root_for(x, idle);
-        }
-    }
-
     fn admit(&self, joining: &Joining, adopts: bool) -> Result<(), Answer> {
         let root_slots = self.at(self.root).slots;
         let offered = joining.slots.min(limits::MESH_SLOTS_MAX);
@@ -138,7 +125,7 @@ impl Planner {
     }
 
     /// A child of the root that cannot forward anything, and has no members of its own.
-    fn idle_at_root(&self) -> Option<Key> {
+    pub(super) fn idle_at_root(&self) -> Option<Key> {
         let tops = self.at(self.root).links.iter().map(|link| link.child);
         tops.into_iter().find(|child| {
             let child = self.at(*child);
@@ -147,7 +134,7 @@ impl Planner {
     }
 
     /// The slot of an idle child of the root goes to `x`, and the idle one elsewhere.
-    fn seat_at_root_for(&mut self, x: Key, idle: Option<Key>) {
+    pub(super) fn seat_at_root_for(&mut self, x: Key, idle: Option<Key>) {
         let Some(idle) = idle else { return self.seat_at_root(x) };
         for s in self.all.iter() {
             self.detach(idle, s);

@@ -30,6 +30,7 @@ impl Planner {
         }
         self.flush();
         if at_root {
+            self.seat_parts();
             self.replace_at_root(&orphans);
         } else if let Some(best) = orphans.first().copied() {
             self.inherit(best, &above);

@@ -78,6 +78,14 @@ impl Bench {
     }
 
     fn join(&mut self, slots: usize) -> Option<Key> {
+        self.join_as(slots, false)
+    }
+
+    fn join_part(&mut self) -> Option<Key> {
+        self.join_as(0, true)
+    }
+
+    fn join_as(&mut self, slots: usize, part: bool) -> Option<Key> {
         self.names += 1;
         let joining = Joining {
             name: NodeId(self.names),
@@ -85,7 +93,7 @@ impl Bench {
             reachable: true,
             held: Vec::new(),
             forwards: Stripes::EMPTY,
-            part: false,
+            part,
         };
         match self.step(SECOND / 10, Event::Join(joining)).answer {
             Some(Answer::Placed(key)) => Some(key),
@@ -131,7 +139,7 @@ impl Bench {
                     reachable: self.draw(8) > 0,
                     held: self.claims(),
                     forwards: Stripes::from_bits(if self.draw(3) == 0 { bits } else { 0 }),
-                    part: false,
+                    part: self.draw(6) == 0,
                 })
             }
             7..=9 => Event::Lost { member },
@@ -178,6 +186,40 @@ fn no_order_of_events_and_no_report_breaks_a_rule() {
             }
         });
         assert!(told.is_ok(), "seed {seed}");
+    }
+}
+
+#[test]
+fn parts_hang_below_the_root_as_long_as_others_have_room_elsewhere() {
+    for stripes in [1, 8] {
+        let mut bench = Bench::of(stripes, 4, 3);
+        bench.crowd(20, 4);
+        bench.rest(60);
+        let root = bench.planner.root();
+        let parts: Vec<Key> = (0..4).map(|_| bench.join_part().unwrap()).collect();
+        let tops: Vec<Key> = bench.planner.children_of(root).map(|(key, _)| key).collect();
+        let seated = |parts: &[Key]| parts.iter().filter(|part| tops.contains(part)).count();
+        // One or two carry everybody else.
+        assert_eq!(seated(&parts), 4 - stripes.min(2), "{stripes} stripes");
+        assert_eq!(bench.planner.unplaced(), 0);
+        // The slot of a root's child that is lost is theirs before anybody else's.
+        let carrier = tops.iter().copied().find(|top| !parts.contains(top)).unwrap();
+        let part = parts.into_iter().find(|part| !tops.contains(part)).unwrap();
+        bench.step(1, Event::Lost { member: carrier });
+        assert_eq!(bench.planner.parent_of(part, 0), Some(root), "{stripes} stripes");
+    }
+}
+
+#[test]
+fn who_makes_way_for_a_part_finds_a_place_though_all_slots_are_taken() {
+    for seed in 0..32 {
+        let mut bench = Bench::of(1, 2, seed);
+        bench.crowd(2, 1);
+        bench.rest(60);
+        bench.join(0).unwrap();
+        let part = bench.join_part().unwrap();
+        assert_eq!(bench.planner.parent_of(part, 0), Some(bench.planner.root()), "seed {seed}");
+        assert_eq!(bench.planner.unplaced(), 0, "seed {seed}");
     }
 }
 

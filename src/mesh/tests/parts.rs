@@ -68,6 +68,32 @@ fn the_children_of_a_relay_that_is_reset_have_another_parent_within_300_ms() {
 }
 
 #[test]
+fn a_block_that_was_on_its_way_through_a_relay_is_not_waited_for() {
+    for seed in 50..82 {
+        let mut world = World::new(seed, 2, 1);
+        world.block_bytes = 2 << 10;
+        let relays = [world.relay(2, &[0]), world.relay(2, &[0])];
+        world.run(SECOND);
+        for _ in 0..8 {
+            world.join_at(3, &[relays[0], relays[1], 0]);
+            world.run(Duration::from_millis(300));
+        }
+        world.run(SECOND * 12);
+        let seq = world.next_seq;
+        while world.next_seq == seq {
+            world.run(Duration::from_millis(1));
+        }
+        // The relay has nothing of it yet.
+        world.kill(relays[0]);
+        world.run(Duration::from_millis(300));
+        for member in 3..world.hosts.len() {
+            let newest = world.hosts[member].got.last().copied();
+            assert_eq!(newest, Some(seq), "seed {seed}: member {member}");
+        }
+    }
+}
+
+#[test]
 fn members_of_a_relay_that_dies_may_go_to_another_relay() {
     let mut world = World::new(32, 2, 4);
     let relays = [world.relay(3, &[0]), world.relay(3, &[0])];
