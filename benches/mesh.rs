@@ -1,7 +1,7 @@
 //! What a node of the mesh costs between its parent and its children, and how soon they receive
 //! again when it is killed: the real program in release, real sockets on loopback.
 //!
-//!     cargo bench --bench mesh [hop] [cost] [kill] [hosts]
+//!     cargo bench --bench mesh -- [hop] [cost] [kill] [hosts]
 //!
 //! * *hop*: from the first byte of a stripe out of the root to the first byte in at a child: with
 //!   nobody between, through a process that only reads and writes, and through a member. What a

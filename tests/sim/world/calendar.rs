@@ -69,7 +69,6 @@ impl News {
 #[derive(Debug)]
 pub struct Letter {
     pub at: u64,
-    serial: u64,
     pub to: Far,
     pub from: Far,
     pub news: News,
@@ -78,9 +77,45 @@ pub struct Letter {
 /// What happens in one window.
 #[derive(Debug, Default)]
 pub struct Bucket {
-    pub letters: Vec<Letter>,
+    letters: Vec<Option<Letter>>,
+    /// The order in which hosts handle them: the host, the moment, and which letter it is. To put
+    /// these in order costs far less than the letters themselves.
+    order: Vec<(u32, u64, u32)>,
+    next: usize,
+    woken: usize,
     /// Hosts whose timers may be due.
-    pub wakes: Vec<u32>,
+    wakes: Vec<u32>,
+}
+
+impl Bucket {
+    /// The host whose turn it is, once all letters of the one before were taken.
+    pub fn next_host(&mut self) -> Option<u32> {
+        let mail = self.order.get(self.next).map(|(host, ..)| *host);
+        let woken = self.wakes.get(self.woken).copied();
+        let host = mail.into_iter().chain(woken).min()?;
+        self.woken += usize::from(woken == Some(host));
+        Some(host)
+    }
+
+    /// The next letter, if it is for this host.
+    pub fn take(&mut self, host: u32) -> Option<Letter> {
+        let (to, _, at) = *self.order.get(self.next)?;
+        if to != host {
+            return None;
+        }
+        self.next += 1;
+        self.letters[at as usize].take()
+    }
+
+    fn push(&mut self, letter: Letter) {
+        let place = u32::try_from(self.letters.len()).expect("a window has fewer letters");
+        self.order.push((letter.to.host, letter.at, place));
+        self.letters.push(Some(letter));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.letters.is_empty() && self.wakes.is_empty()
+    }
 }
 
 /// All that is on its way.
@@ -92,12 +127,11 @@ pub struct Calendar {
     first: u64,
     buckets: VecDeque<Bucket>,
     spare: Vec<Bucket>,
-    serial: u64,
 }
 
 impl Calendar {
     pub fn new(window: u64) -> Self {
-        Self { window, first: 0, buckets: VecDeque::new(), spare: Vec::new(), serial: 0 }
+        Self { window, first: 0, buckets: VecDeque::new(), spare: Vec::new() }
     }
 
     fn bucket(&mut self, at: u64) -> &mut Bucket {
@@ -112,9 +146,7 @@ impl Calendar {
 
     /// Sends something, to arrive at a moment that is not in a window already begun.
     pub fn post(&mut self, at: u64, (to, from): (Far, Far), news: News) {
-        self.serial += 1;
-        let letter = Letter { at, serial: self.serial, to, from, news };
-        self.bucket(at).letters.push(letter);
+        self.bucket(at).push(Letter { at, to, from, news });
     }
 
     /// Wakes a host.
@@ -124,8 +156,7 @@ impl Calendar {
 
     /// When the next window begins in which there is something.
     pub fn next(&self) -> Option<u64> {
-        let full = |bucket: &Bucket| !bucket.letters.is_empty() || !bucket.wakes.is_empty();
-        let index = self.buckets.iter().position(full)?;
+        let index = self.buckets.iter().position(|bucket| !bucket.is_empty())?;
         Some((self.first + index as u64) * self.window)
     }
 
@@ -137,7 +168,7 @@ impl Calendar {
         }
         self.first += 1;
         let mut bucket = self.buckets.pop_front().unwrap_or_default();
-        bucket.letters.sort_unstable_by_key(|letter| (letter.to.host, letter.at, letter.serial));
+        bucket.order.sort_unstable();
         bucket.wakes.sort_unstable();
         bucket.wakes.dedup();
         bucket
@@ -146,7 +177,9 @@ impl Calendar {
     /// Takes the memory of a bucket back.
     pub fn give_back(&mut self, mut bucket: Bucket) {
         bucket.letters.clear();
+        bucket.order.clear();
         bucket.wakes.clear();
+        (bucket.next, bucket.woken) = (0, 0);
         self.spare.push(bucket);
     }
 }

@@ -339,24 +339,15 @@ impl World {
     /// All hosts have their turn in a window that ends now.
     fn turn(&mut self, mut bucket: Bucket) {
         let end = self.now;
-        {
-            let mut letters = bucket.letters.drain(..).peekable();
-            let mut wakes = bucket.wakes.drain(..).peekable();
-            loop {
-                let mail = letters.peek().map(|letter| letter.to.host);
-                let woken = wakes.peek().copied();
-                let Some(host) = mail.into_iter().chain(woken).min() else { break };
-                wakes.next_if_eq(&host);
-                let mut own =
-                    core::iter::from_fn(|| letters.next_if(|letter| letter.to.host == host));
-                if let Some(Some(it)) = self.hosts.get_mut(host as usize) {
-                    it.run(&mut self.net, &mut own, end);
-                    if it.log.left {
-                        self.clear_away(host);
-                    }
-                } else {
-                    own.for_each(|letter| answer_for_nobody(&mut self.net, &letter));
+        while let Some(host) = bucket.next_host() {
+            let mut own = core::iter::from_fn(|| bucket.take(host));
+            if let Some(Some(it)) = self.hosts.get_mut(host as usize) {
+                it.run(&mut self.net, &mut own, end);
+                if it.log.left {
+                    self.clear_away(host);
                 }
+            } else {
+                own.for_each(|letter| answer_for_nobody(&mut self.net, &letter));
             }
         }
         self.net.calendar.give_back(bucket);
