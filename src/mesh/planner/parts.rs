@@ -38,11 +38,13 @@ impl Planner {
     }
 
     /// The child of the root that has the least below it, if there are enough others on whom
-    /// everybody else can hang: no part has room for them.
+    /// everybody else can hang: no part has room for them. Anybody can say that it is a part, so
+    /// half of the slots are pushed out of by none; these go to parts as they become free.
     fn spare_at_root(&self) -> Option<Key> {
-        let links = self.at(self.root).links.iter().map(|link| link.child);
+        let root = self.at(self.root);
+        let links = root.links.iter().map(|link| link.child);
         let others: Vec<Key> = links.filter(|child| !self.at(*child).part).collect();
-        let enough = others.len() > self.all.len().min(TOPS);
+        let enough = others.len() > self.all.len().min(TOPS).max(root.slots / 2);
         others.into_iter().filter(|_| enough).min_by_key(|x| (self.at(*x).units, *x))
     }
 }
