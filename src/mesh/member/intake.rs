@@ -4,6 +4,7 @@
 //! | stripe | told | becomes |
 //! |---|---|---|
 //! | fed | a place names another parent | asked there, while the old one goes on |
+//! | fed, its root gone | a place of the next root | asked there for all that is not here |
 //! | asked | accepted | fed by the new one; the old one is released from that block on |
 //! | | refused, gone, 2 s over | fed by the old one still, or without a parent |
 //! | fed | its parent gone, silent, stuck, refusing, in its own path | without a parent |

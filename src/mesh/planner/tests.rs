@@ -190,7 +190,7 @@ fn no_order_of_events_and_no_report_breaks_a_rule() {
 }
 
 #[test]
-fn parts_hang_below_the_root_as_long_as_others_have_room_elsewhere() {
+fn parts_take_half_of_the_roots_slots_at_once_and_others_as_they_become_free() {
     for stripes in [1, 8] {
         let mut bench = Bench::of(stripes, 4, 3);
         bench.crowd(20, 4);
