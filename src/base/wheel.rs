@@ -79,6 +79,8 @@ pub struct Wheel<T> {
     entries: Vec<Entry<T>>,
     free: u32,
     bits: [u64; LEVELS as usize],
+    /// By occupied slot: no timer that hangs there fires before this tick.
+    soonest: Vec<u64>,
     /// Slots that start at this tick or before are emptied; the due list is of this very tick.
     elapsed: u64,
     /// The last tick that a `pop_due` asked for; what is inserted from now on fires after it.
@@ -99,6 +101,7 @@ impl<T> Wheel<T> {
             entries: Vec::new(),
             free: NONE,
             bits: [0; LEVELS as usize],
+            soonest: vec![0; index(DUE)],
             elapsed,
             asked: elapsed,
             serial: NonZeroU64::MIN,
@@ -160,12 +163,15 @@ impl<T> Wheel<T> {
 
     /// When to call [`Wheel::pop_due`] again; `None` when there are no timers.
     ///
-    /// Never late. It may be early for a timer more than 64 ms away: then it is the moment when a
-    /// slot of a coarse level is due to cascade, and `pop_due` finds nothing but a later `next`.
+    /// Never late. It may be early when a timer more than 64 ms away was cancelled, or one lies
+    /// beyond the reach: then `pop_due` finds nothing but a later `next`.
     #[must_use]
     pub fn next(&self) -> Option<Mono> {
-        let due = self.link(DUE).next != DUE;
-        if due { Some(moment(self.elapsed)) } else { self.next_slot_start().map(moment) }
+        if self.link(DUE).next != DUE {
+            return Some(moment(self.elapsed));
+        }
+        let soonest = |(level, _, slot): (u32, u32, u32)| self.soonest[index(level * SLOTS + slot)];
+        self.nearest_slots().map(soonest).min().map(moment)
     }
 
     /// The deadline and value of the very timer that fires first, for logs and tests: it walks the
@@ -222,6 +228,8 @@ impl<T> Wheel<T> {
             assert!(entry.value.is_some(), "what hangs in a list has a value");
             assert!(entry.tick >= self.start_of(list), "no timer is found too late");
             assert!(list != DUE || entry.tick == self.elapsed, "the due list is of one tick");
+            let soonest = self.soonest.get(index(list));
+            assert!(soonest.is_none_or(|tick| entry.tick >= *tick), "the wheel wakes in time");
             count += 1;
             assert!(count <= self.len, "a list comes back to its end");
             link = self.link(link).next;
@@ -263,8 +271,12 @@ impl<T> Wheel<T> {
             distance => {
                 let level = distance.ilog2() / SLOT_BITS;
                 let slot = slot_of(held, level);
+                let list = level * SLOTS + slot;
+                let empty = self.bits[index(level)] >> slot & 1 == 0;
+                let soonest = &mut self.soonest[index(list)];
+                *soonest = if empty { held } else { held.min(*soonest) };
                 self.bits[index(level)] |= 1 << slot;
-                level * SLOTS + slot
+                list
             }
         };
         self.push_back(list, link);
@@ -316,8 +328,15 @@ impl<T> Wheel<T> {
 
     /// The first tick of the nearest occupied slot of any level.
     fn next_slot_start(&self) -> Option<u64> {
-        let start = |level| self.nearest(level).map(|(ahead, _)| self.slot_start(level, ahead));
-        (0..LEVELS).filter_map(start).min()
+        self.nearest_slots().map(|(level, ahead, _)| self.slot_start(level, ahead)).min()
+    }
+
+    /// The nearest occupied slot of each level that has one: level, how many slots ahead, which.
+    fn nearest_slots(&self) -> impl Iterator<Item = (u32, u32, u32)> {
+        (0..LEVELS).filter_map(|level| {
+            let (ahead, slot) = self.nearest(level)?;
+            Some((level, ahead, slot))
+        })
     }
 
     /// Moves on to the tick where an occupied slot starts: every slot that starts there is emptied

@@ -128,6 +128,23 @@ fn the_end_of_time_is_no_overflow() {
 }
 
 #[test]
+fn what_is_far_away_wakes_nobody_before_its_time() {
+    let mut wheel = Wheel::new(Mono(0));
+    let first = wheel.insert(ms(1_000), 'a');
+    wheel.insert(ms(1_020), 'b');
+    assert_eq!(wheel.next(), Some(ms(1_000)), "not when the slot of both begins");
+    // Who was to fire first is gone: to find out who is now would cost as much as a look then.
+    wheel.cancel(first);
+    assert_eq!(wheel.next(), Some(ms(1_000)));
+    assert_eq!(drain(&mut wheel, ms(1_000)), []);
+    assert_eq!(wheel.next(), Some(ms(1_020)));
+    wheel.insert(ms(1_010), 'c');
+    assert_eq!(wheel.next(), Some(ms(1_010)));
+    assert_eq!(drain(&mut wheel, ms(2_000)), [(ms(1_010), 'c'), (ms(1_020), 'b')]);
+    assert_eq!(wheel.next(), None);
+}
+
+#[test]
 fn a_jump_visits_occupied_slots_only() {
     let mut wheel = Wheel::new(Mono(0));
     wheel.insert(Mono(0).after(Duration::from_hours(24 * 365)), ());
