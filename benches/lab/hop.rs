@@ -131,8 +131,8 @@ impl Hop {
             lasts: LASTS,
             block_hash: self.block_hash,
             stripe_hash: blake3::hash(body).into(),
-            movie: "load".to_owned(),
-            name: format!("load_{:05}.mkv", seq % 100_000),
+            movie: "load".into(),
+            name: format!("load_{:05}.mkv", seq % 100_000).into(),
         };
         let frame = [&Message::Block(head).emit(), body].concat();
         let at = Instant::now();

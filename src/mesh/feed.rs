@@ -18,6 +18,8 @@ mod wants;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use litemap::LiteMap;
+
 use crate::base::limits;
 use crate::base::port::{Conn, Cx, Payload};
 use crate::base::time::Mono;
@@ -30,6 +32,7 @@ use crate::mesh::wire::{
 /// Where a child is in a stripe: the next byte that it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Cursor {
+    stripe: usize,
     seq: u64,
     offset: u64,
     /// The first block that it needs no longer.
@@ -40,17 +43,41 @@ struct Cursor {
 struct Child {
     node: NodeId,
     served: bool,
-    cursors: [Option<Cursor>; limits::MESH_STRIPES_MAX],
+    /// The stripes that it is sent, lowest first: one cursor for each.
+    stripes: Stripes,
+    cursors: Vec<Cursor>,
     wants: VecDeque<wants::Asked>,
     /// Whether the last thing queued for it was of its stripes.
     pushed: bool,
+    /// Whether there may be more for it than its link has room for.
+    held_back: bool,
     /// When it last had a subscription or asked for something.
     used: Mono,
 }
 
 impl Child {
-    fn stripes(&self) -> Stripes {
-        (0..limits::MESH_STRIPES_MAX).filter(|s| self.cursors[*s].is_some()).collect()
+    fn cursor(&self, stripe: usize) -> Option<&Cursor> {
+        self.cursors.iter().find(|cursor| cursor.stripe == stripe)
+    }
+
+    fn cursor_mut(&mut self, stripe: usize) -> Option<&mut Cursor> {
+        self.cursors.iter_mut().find(|cursor| cursor.stripe == stripe)
+    }
+
+    /// Begins with a stripe, or goes on with it from elsewhere.
+    fn put(&mut self, cursor: Cursor) {
+        if let Some(old) = self.cursor_mut(cursor.stripe) {
+            *old = cursor;
+            return;
+        }
+        let at = self.cursors.partition_point(|other| other.stripe < cursor.stripe);
+        self.cursors.insert(at, cursor);
+        self.stripes.add(cursor.stripe);
+    }
+
+    fn cut(&mut self, stripe: usize) {
+        self.cursors.retain(|cursor| cursor.stripe != stripe);
+        self.stripes.cut(stripe);
     }
 }
 
@@ -91,7 +118,7 @@ pub(super) struct Fed {
 #[derive(Debug)]
 pub(super) struct Feed {
     slots: usize,
-    children: BTreeMap<Conn, Child>,
+    children: LiteMap<Conn, Child>,
     listed: BTreeMap<NodeId, Stripes>,
     listed_from: u64,
     leaving: bool,
@@ -110,7 +137,7 @@ impl Feed {
     pub(super) fn new(slots: usize, rescue: Option<u64>, now: Mono) -> Self {
         Self {
             slots,
-            children: BTreeMap::new(),
+            children: LiteMap::new(),
             listed: BTreeMap::new(),
             listed_from: 0,
             leaving: false,
@@ -133,13 +160,14 @@ impl Feed {
         if self.children.contains_key(&conn) {
             return;
         }
-        let cursors = [None; limits::MESH_STRIPES_MAX];
         let child = Child {
             node,
             served: false,
-            cursors,
+            stripes: Stripes::EMPTY,
+            cursors: Vec::new(),
             wants: VecDeque::new(),
             pushed: false,
+            held_back: false,
             used: now,
         };
         self.children.insert(conn, child);
@@ -160,18 +188,18 @@ impl Feed {
     /// Stripes that somebody is sent.
     pub(super) fn forwards(&self) -> Stripes {
         let served = self.children.values().filter(|child| child.served);
-        served.fold(Stripes::EMPTY, |set, child| set | child.stripes())
+        served.fold(Stripes::EMPTY, |set, child| set | child.stripes)
     }
 
     /// The links of all who have a slot or wait for one.
     pub(super) fn subscribers(&self) -> Vec<Conn> {
-        let subscribed = self.children.iter().filter(|(_, child)| !child.stripes().is_empty());
+        let subscribed = self.children.iter().filter(|(_, child)| !child.stripes.is_empty());
         subscribed.map(|(conn, _)| *conn).collect()
     }
 
     /// What goes over a link.
     pub(super) fn stripes_of(&self, conn: Conn) -> Stripes {
-        self.children.get(&conn).map_or(Stripes::EMPTY, Child::stripes)
+        self.children.get(&conn).map_or(Stripes::EMPTY, |child| child.stripes)
     }
 
     /// Everybody who is sent something.
@@ -179,8 +207,8 @@ impl Feed {
         let row = |(conn, child): (&Conn, &Child)| Fed {
             conn: *conn,
             node: child.node,
-            stripes: child.stripes(),
-            seq: child.cursors.iter().flatten().map(|cursor| cursor.seq).min(),
+            stripes: child.stripes,
+            seq: child.cursors.iter().map(|cursor| cursor.seq).min(),
         };
         self.children.iter().map(row).collect()
     }
@@ -232,9 +260,9 @@ impl Feed {
             if accepted.has(s) {
                 let asked = (subscribe.first, u64::from(*offset));
                 // Who takes the stripe already has what went before elsewhere, and skips it.
-                let lasting = child.cursors[s].filter(|cursor| cursor.until.is_none());
+                let lasting = child.cursor(s).filter(|cursor| cursor.until.is_none());
                 let (seq, offset) = lasting.map_or(asked, |old| asked.max((old.seq, old.offset)));
-                child.cursors[s] = Some(Cursor { seq, offset, until: None });
+                child.put(Cursor { stripe: s, seq, offset, until: None });
             }
         }
         child.used = now;
@@ -271,9 +299,9 @@ impl Feed {
     /// Takes a child's slot away.
     fn strike(&mut self, cx: &mut Cx, links: &mut Links, conn: Conn, why: Refused) {
         let Some(child) = self.children.get_mut(&conn) else { return };
-        let stripes = child.stripes();
-        child.cursors = [None; limits::MESH_STRIPES_MAX];
-        (child.served, child.used) = (false, cx.now.mono);
+        let stripes = child.stripes;
+        child.cursors.clear();
+        (child.stripes, child.served, child.used) = (Stripes::EMPTY, false, cx.now.mono);
         if !stripes.is_empty() {
             links.say(cx, conn, &Message::Refuse(Refuse { stripes, why }));
         }
@@ -283,10 +311,10 @@ impl Feed {
     pub(super) fn release(&mut self, now: Mono, conn: Conn, release: &Release) {
         let Some(child) = self.children.get_mut(&conn) else { return };
         for s in release.stripes.iter() {
-            let Some(cursor) = &mut child.cursors[s] else { continue };
+            let Some(cursor) = child.cursor_mut(s) else { continue };
             cursor.until = Some(release.from);
             if cursor.seq >= release.from {
-                child.cursors[s] = None;
+                child.cut(s);
             }
         }
         child.rest(now);
@@ -294,7 +322,7 @@ impl Feed {
 
     /// Gives waiting children their slots, when the block of the plan is here.
     fn promote(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
-        let waits = |child: &Child| !child.served && !child.stripes().is_empty();
+        let waits = |child: &Child| !child.served && !child.stripes.is_empty();
         let due = store.last().is_some_and(|last| last >= self.listed_from);
         while let Some((conn, node)) =
             self.children.iter().find(|(_, c)| waits(c)).map(|(conn, child)| (*conn, child.node))
@@ -339,13 +367,22 @@ impl Feed {
         store: &Store,
         stripe: usize,
     ) {
-        let takes = |child: &Child| child.cursors[stripe].is_some();
+        let takes = |child: &Child| child.stripes.has(stripe);
         let due = self.children.iter().filter(|(_, child)| takes(child));
         let due: Vec<Conn> = due.map(|(conn, _)| *conn).collect();
         for conn in due {
             self.pump_one(cx, links, store, conn);
         }
         self.pass_on(cx, links, store);
+    }
+
+    /// The kernel took bytes of a link: puts on it what it had no room for.
+    pub(super) fn pump_on(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
+        if self.children.get(&conn).is_some_and(|child| child.held_back) {
+            self.pump_one(cx, links, store, conn);
+            self.pass_on(cx, links, store);
+        }
+        self.pump_wants(cx, links, store);
     }
 
     /// Puts on a link as much as it takes.
@@ -364,7 +401,11 @@ impl Feed {
 
     fn pump_one(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
         let Some(child) = self.children.get_mut(&conn) else { return };
-        while links.has_room(conn) && cx.is_open(conn) {
+        loop {
+            child.held_back = !links.has_room(conn) || !cx.is_open(conn);
+            if child.held_back {
+                break;
+            }
             let Some(payload) = child.next_piece(store) else { break };
             (child.used, child.pushed) = (cx.now.mono, true);
             links.send(cx, conn, payload);
@@ -377,7 +418,7 @@ impl Feed {
     /// Links that carry nothing and have not for long.
     pub(super) fn idle(&self, now: Mono) -> Vec<Conn> {
         let idle = |child: &Child| {
-            child.stripes().is_empty() && now.since(child.used) > limits::MESH_IDLE_MAX
+            child.stripes.is_empty() && now.since(child.used) > limits::MESH_IDLE_MAX
         };
         self.children.iter().filter(|(_, child)| idle(child)).map(|(conn, _)| *conn).collect()
     }
@@ -390,7 +431,9 @@ impl Feed {
         for (conn, child) in &self.children {
             assert!(cx.is_open(*conn), "a child has a link");
             assert!(child.wants.len() <= limits::MESH_WANTS_MAX, "requests are bounded");
-            assert!(!child.served || !child.stripes().is_empty(), "a slot is for somebody");
+            assert!(!child.served || !child.stripes.is_empty(), "a slot is for somebody");
+            let sent = child.cursors.iter().map(|cursor| cursor.stripe);
+            assert!(sent.eq(child.stripes.iter()), "each stripe has a cursor");
         }
     }
 }
@@ -398,7 +441,7 @@ impl Feed {
 impl Child {
     /// Gives the slot back when nothing is sent any more.
     fn rest(&mut self, now: Mono) {
-        if self.served && self.stripes().is_empty() {
+        if self.served && self.stripes.is_empty() {
             (self.served, self.used) = (false, now);
         }
     }
@@ -409,10 +452,15 @@ impl Child {
             return None;
         }
         let mut best: Option<(u64, u64, usize, u64)> = None;
-        for (s, slot) in self.cursors.iter_mut().enumerate() {
-            settle(slot, store, s);
-            let Some(cursor) = *slot else { continue };
-            let Some((filled, len)) = store.sendable(cursor.seq, s) else { continue };
+        let mut over = Stripes::EMPTY;
+        for cursor in &mut self.cursors {
+            let s = cursor.stripe;
+            let sendable = cursor.settle(store);
+            if cursor.until.is_some_and(|until| cursor.seq >= until) {
+                over.add(s);
+                continue;
+            }
+            let Some((filled, len)) = sendable else { continue };
             let ready = filled.saturating_sub(cursor.offset);
             let worth = ready >= limits::MESH_PIECE_BYTES_MIN || (filled == len && ready > 0);
             let order = (cursor.seq, cursor.offset, s, ready);
@@ -420,32 +468,33 @@ impl Child {
                 best = Some(order);
             }
         }
+        over.iter().for_each(|s| self.cut(s));
         let (seq, offset, s, ready) = best?;
         let to = offset + ready.min(limits::MESH_PIECE_BYTES_MAX);
         let (head, span) = store.piece(seq, s, offset..to)?;
-        if let Some(cursor) = &mut self.cursors[s] {
+        if let Some(cursor) = self.cursor_mut(s) {
             cursor.offset = to;
         }
         Some(payload(head, span))
     }
 }
 
-/// Moves a cursor on to the next block when it is through with one, and past blocks that are no
-/// longer there.
-fn settle(slot: &mut Option<Cursor>, store: &Store, stripe: usize) {
-    while let Some(cursor) = slot {
-        if let Some(next) = store.instead_of(cursor.seq) {
-            (cursor.seq, cursor.offset) = (next, 0);
-        }
-        let through = store.sendable(cursor.seq, stripe).is_some_and(|(_, l)| cursor.offset >= l);
-        if through {
-            (cursor.seq, cursor.offset) = (cursor.seq + 1, 0);
-        }
-        if cursor.until.is_some_and(|until| cursor.seq >= until) {
-            *slot = None;
-        }
-        if !through {
-            return;
+impl Cursor {
+    /// Moves on to the next block when it is through with one, and past blocks that are no longer
+    /// there, but not beyond its end. What can be sent of the block where it is then.
+    fn settle(&mut self, store: &Store) -> Option<(u64, u64)> {
+        loop {
+            if let Some(next) = store.instead_of(self.seq) {
+                (self.seq, self.offset) = (next, 0);
+            }
+            let sendable = store.sendable(self.seq, self.stripe);
+            if sendable.is_none_or(|(_, len)| self.offset < len) {
+                return sendable;
+            }
+            (self.seq, self.offset) = (self.seq + 1, 0);
+            if self.until.is_some_and(|until| self.seq >= until) {
+                return None;
+            }
         }
     }
 }

@@ -325,7 +325,7 @@ impl Hub {
     /// The kernel took bytes.
     pub(super) fn sent(&mut self, cx: &mut Cx, conn: Conn, bytes: u64) {
         self.links.sent(cx.now.mono, conn, bytes);
-        self.feed.pump(cx, &mut self.links, &self.store, conn);
+        self.feed.pump_on(cx, &mut self.links, &self.store, conn);
     }
 
     /// Some time has passed, which may be too long for whoever asked for something.

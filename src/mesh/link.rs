@@ -294,7 +294,7 @@ impl Links {
 
     /// Whether the other end has taken nothing for a while of what is queued for it.
     pub(super) fn is_stuck(&self, now: Mono, conn: Conn) -> bool {
-        let stuck = |l: &Link| l.queued > 0 && now.since(l.drained) > limits::MESH_BEAT_EVERY;
+        let stuck = |l: &Link| l.queued > 0 && now.since(l.drained) > limits::MESH_STUCK_AFTER;
         self.all.get(conn.0).is_some_and(stuck)
     }
 

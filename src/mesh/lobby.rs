@@ -58,7 +58,7 @@ impl Lobby {
     /// Whether a link still waits here.
     #[must_use]
     pub fn has(&self, conn: Conn) -> bool {
-        self.links.get(conn).is_some()
+        self.links.accepted() > 0 && self.links.get(conn).is_some()
     }
 
     /// Bytes arrived on a link that waits here.

@@ -22,6 +22,7 @@ mod dispute;
 mod gap;
 mod home;
 mod intake;
+mod intakes;
 mod leave;
 mod part;
 mod pull;
@@ -31,6 +32,8 @@ mod view;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+use litemap::LiteMap;
 
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, End, Facts, Gone, Span, Why};
@@ -46,7 +49,8 @@ use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Stripes};
 use dispute::Dispute;
 use gap::Gaps;
 use home::Home;
-use intake::{Intake, Upstream};
+use intake::Upstream;
+use intakes::Intakes;
 use pull::Pull;
 use repair::Reference;
 
@@ -87,13 +91,13 @@ pub(super) struct Member {
     /// The root that gave us our place.
     root: Option<(NodeId, SocketAddr)>,
     /// Where those are dialled whom the last places named.
-    peers: BTreeMap<NodeId, SocketAddr>,
+    peers: LiteMap<NodeId, SocketAddr>,
     helpers: Vec<(NodeId, Stripes)>,
     /// Links that this end made, by who is there.
-    ups: BTreeMap<NodeId, Upstream>,
-    by_conn: BTreeMap<Conn, NodeId>,
+    ups: LiteMap<NodeId, Upstream>,
+    by_conn: LiteMap<Conn, NodeId>,
     /// One for each stripe of the channel.
-    intakes: Vec<Intake>,
+    intakes: Intakes,
     pulls: BTreeMap<(u64, usize), Pull>,
     /// The next block to be handed up.
     next: Option<u64>,
@@ -148,11 +152,11 @@ impl Member {
             tick,
             ticks: 0,
             root: None,
-            peers: BTreeMap::new(),
+            peers: LiteMap::new(),
             helpers: Vec::new(),
-            ups: BTreeMap::new(),
-            by_conn: BTreeMap::new(),
-            intakes: Vec::new(),
+            ups: LiteMap::new(),
+            by_conn: LiteMap::new(),
+            intakes: Intakes::default(),
             pulls: BTreeMap::new(),
             next: None,
             begun: false,
@@ -251,7 +255,9 @@ impl Member {
         }
         self.hub.pump_wants(cx);
         self.repair(cx);
-        self.settle_intakes(cx);
+        if !self.intakes.is_calm() {
+            self.settle_intakes(cx);
+        }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(4) {
             if let Some(realm) = &mut self.realm {
@@ -263,6 +269,7 @@ impl Member {
         self.note_gaps(cx.now.mono);
         self.look_home(cx);
         self.tell_root(cx);
+        self.calm_down();
     }
 
     pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
@@ -432,7 +439,7 @@ impl Member {
         self.liars.clear();
         self.disputes.clear();
         self.late_seq = None;
-        self.intakes = place.parents.iter().map(|_| Intake::default()).collect();
+        self.intakes = Intakes::new(place.parents.len());
         self.hub.begin_run(place.epoch);
     }
 
@@ -538,8 +545,9 @@ impl Member {
             assert_eq!(self.by_conn.get(&up.conn), Some(node), "both books name a link");
             assert!(cx.is_open(up.conn), "an upstream has a connection");
         }
+        self.intakes.check_invariants();
         assert_eq!(self.ups.len(), self.by_conn.len(), "no link is named once only");
-        for intake in &self.intakes {
+        for intake in self.intakes.iter() {
             let known = |node: &NodeId| self.ups.contains_key(node);
             assert!(intake.parent.iter().all(known), "a parent has a link");
             assert!(intake.asked.iter().all(|a| known(&a.node)), "who is asked has a link");

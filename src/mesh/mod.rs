@@ -269,6 +269,15 @@ impl Mesh {
         self.hub().paths.iter().map(Vec::len).max().unwrap_or(0)
     }
 
+    /// By stripe: who sends it to this node.
+    pub fn parents(&self) -> impl Iterator<Item = Option<NodeId>> {
+        let member = match &self.0 {
+            Kind::Root(_) => None,
+            Kind::Member(member) => Some(member),
+        };
+        member.into_iter().flat_map(|member| member.fed_by())
+    }
+
     /// Every link that carries stripes: who sends to this node, then who is sent to.
     #[must_use]
     pub fn links(&self, cx: &Cx) -> Vec<LinkRow> {

@@ -16,6 +16,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use litemap::LiteMap;
+
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, Output, Span};
 use crate::base::time::{Mono, Wall};
@@ -134,8 +136,8 @@ pub(super) enum Verdict {
 /// The blocks of a node.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    blocks: BTreeMap<u64, Held>,
-    writing: BTreeMap<Conn, (u64, usize)>,
+    blocks: LiteMap<u64, Box<Held>>,
+    writing: LiteMap<Conn, (u64, usize)>,
     /// Blocks below this are not taken in any more.
     pub(super) floor: u64,
     newest: Option<u64>,
@@ -160,15 +162,17 @@ impl Store {
         if held.parts.len() > 1 {
             cx.out.push_back(Output::Hash { span: Span { blob, from: 0, len } });
         }
-        self.blocks.insert(seq, held);
+        self.blocks.insert(seq, Box::new(held));
         self.floor = self.floor.max(seq + 1);
         self.make_room(cx);
     }
 
     fn make_room(&mut self, cx: &mut Cx) {
         while self.blocks.len() > limits::MESH_BLOCKS_MAX {
-            let Some((_, old)) = self.blocks.pop_first() else { return };
-            old.drop_blob(cx);
+            let Some(oldest) = self.first() else { return };
+            if let Some(old) = self.blocks.remove(&oldest) {
+                old.drop_blob(cx);
+            }
         }
     }
 
@@ -257,13 +261,13 @@ impl Store {
             stripes: announced.stripes,
             air: announced.air,
             lasts: announced.lasts,
-            movie: announced.movie.as_str().into(),
-            name: announced.name.as_str().into(),
+            movie: announced.movie.clone(),
+            name: announced.name.clone(),
             timeline: announced.timeline,
         };
         let mut held = Held::new(facts, blob, cx.now.mono, true);
         held.hash = Some(announced.block_hash);
-        self.blocks.insert(announced.seq, held);
+        self.blocks.insert(announced.seq, Box::new(held));
         self.make_room(cx);
         self.blocks.contains_key(&announced.seq)
     }
@@ -304,7 +308,8 @@ impl Store {
 
     /// A hash is known.
     pub(super) fn hashed(&mut self, cx: &mut Cx, span: Span, hash: Option<[u8; 32]>) -> Verdict {
-        let found = self.blocks.iter_mut().find(|(_, held)| held.blob == span.blob);
+        // It is one of the newest.
+        let found = self.blocks.iter_mut().rev().find(|(_, held)| held.blob == span.blob);
         let Some((seq, held)) = found else { return Verdict::None };
         let seq = *seq;
         if held.state == State::Hashing {
@@ -334,7 +339,7 @@ impl Store {
     /// A block of our own is open to be read: it is whole. `None`: it is none of ours.
     pub(super) fn opened(&mut self, blob: Blob, first_bytes: &[u8]) -> Option<u64> {
         let sealing = |held: &Held| held.blob == blob && held.state == State::Sealing;
-        let (seq, held) = self.blocks.iter_mut().find(|(_, held)| sealing(held))?;
+        let (seq, held) = self.blocks.iter_mut().rev().find(|(_, held)| sealing(held))?;
         (held.state, held.head) = (State::Whole, first_bytes.into());
         self.newest = self.newest.max(Some(*seq));
         Some(*seq)
@@ -396,28 +401,37 @@ impl Store {
 
     /// A block.
     pub(super) fn get(&self, seq: u64) -> Option<&Held> {
-        self.blocks.get(&seq)
+        // The newest is asked for most.
+        let (last, newest) = self.blocks.last()?;
+        let held = if *last <= seq {
+            Some(newest).filter(|_| *last == seq)
+        } else {
+            self.blocks.get(&seq)
+        };
+        held.map(|held| &**held)
     }
 
     /// Every block, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Held)> {
-        self.blocks.iter().map(|(seq, held)| (*seq, held))
+        self.blocks.iter().map(|(seq, held)| (*seq, &**held))
     }
 
     /// The next block that is there, when this one is not and will not be.
     pub(super) fn instead_of(&self, seq: u64) -> Option<u64> {
-        let over = seq < self.floor && !self.blocks.contains_key(&seq);
-        self.blocks.range(seq..).next().map(|(next, _)| *next).filter(|_| over)
+        if seq >= self.floor || self.get(seq).is_some() {
+            return None;
+        }
+        self.blocks.keys().find(|next| **next > seq).copied()
     }
 
     /// The oldest block that there is anything of.
     pub(super) fn first(&self) -> Option<u64> {
-        self.blocks.first_key_value().map(|(seq, _)| *seq)
+        self.blocks.first().map(|(seq, _)| *seq)
     }
 
     /// The newest block that there is anything of.
     pub(super) fn last(&self) -> Option<u64> {
-        self.blocks.last_key_value().map(|(seq, _)| *seq)
+        self.blocks.last().map(|(seq, _)| *seq)
     }
 
     /// The newest block that was whole.
@@ -428,7 +442,7 @@ impl Store {
     /// How many bytes of a stripe there are to be sent on, and how many it has; `None` when nothing
     /// of it can be sent.
     pub(super) fn sendable(&self, seq: u64, stripe: usize) -> Option<(u64, u64)> {
-        let held = self.blocks.get(&seq)?;
+        let held = self.get(seq)?;
         let part = held.parts.get(stripe)?;
         (held.hash.is_some() && part.hash.is_some()).then_some((part.filled, part.len))
     }
@@ -440,7 +454,7 @@ impl Store {
         stripe: usize,
         range: core::ops::Range<u64>,
     ) -> Option<(wire::Block, Span)> {
-        let held = self.blocks.get(&seq)?;
+        let held = self.get(seq)?;
         let part = held.parts.get(stripe)?;
         let offset = |at: u64| u32::try_from(at).expect("blocks are below 4 GiB");
         let announced = wire::Block {
@@ -453,8 +467,8 @@ impl Store {
             lasts: held.facts.lasts,
             block_hash: held.hash?,
             stripe_hash: part.hash?,
-            movie: held.facts.movie.to_string(),
-            name: held.facts.name.to_string(),
+            movie: held.facts.movie.clone(),
+            name: held.facts.name.clone(),
             timeline: held.facts.timeline,
         };
         let len = range.end - range.start;
@@ -553,7 +567,7 @@ impl Held {
         Verdict::None
     }
 
-    fn drop_blob(self, cx: &mut Cx) {
+    fn drop_blob(&self, cx: &mut Cx) {
         if self.own {
             cx.release(self.blob);
         }

@@ -59,7 +59,7 @@ impl Feed {
         let Some(newest) = store.newest() else { return false };
         let served = self.children.iter().filter(|(_, child)| child.served);
         let slow = served.filter(|(conn, _)| !links.is_stuck(now, **conn)).map(|(_, child)| child);
-        let mut oldest = slow.flat_map(|c| c.cursors.iter().flatten().map(|at| at.seq));
+        let mut oldest = slow.flat_map(|c| c.cursors.iter().map(|at| at.seq));
         oldest.any(|seq| seq.saturating_add(limits::MESH_BEHIND_MAX) < newest)
     }
 

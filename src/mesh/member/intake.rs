@@ -25,6 +25,7 @@ use crate::mesh::wire::{
 };
 
 use super::Member;
+use super::intakes::Intakes;
 
 /// A link that this end made.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Upstream {
     /// The newest block that it holds complete, by its last beat.
     pub(super) newest: u64,
     pub(super) used: Mono,
+    /// What comes from it, while the intakes are calm.
+    feeds: Stripes,
     /// What is sent when the link is up.
     pub(super) waiting: Vec<Message>,
 }
@@ -82,6 +85,14 @@ pub(super) struct Intake {
     again: u32,
 }
 
+impl Intake {
+    /// Whether nothing is to be done about it.
+    pub(super) fn is_settled(&self) -> bool {
+        let planned = self.parent.is_some() && self.planned.is_none_or(|p| self.parent == Some(p));
+        planned && self.asked.is_none() && self.stuck.is_none()
+    }
+}
+
 impl Member {
     /// The parents as a root that came back is told them; where there is none at the moment, the
     /// one that there should be.
@@ -106,7 +117,27 @@ impl Member {
 
     /// What comes from a node.
     pub(super) fn stripes_from(&self, node: NodeId) -> Stripes {
+        if self.intakes.is_calm() {
+            return self.ups.get(&node).map_or(Stripes::EMPTY, |up| up.feeds);
+        }
+        self.stripes_found_from(node)
+    }
+
+    fn stripes_found_from(&self, node: NodeId) -> Stripes {
         (0..self.intakes.len()).filter(|s| self.intakes[*s].parent == Some(node)).collect()
+    }
+
+    /// Saves looking at the intakes again until something changes.
+    pub(super) fn calm_down(&mut self) {
+        if !self.intakes.is_calm() && self.intakes.look() {
+            let from: Vec<NodeId> = self.ups.keys().copied().collect();
+            for node in from {
+                let feeds = self.stripes_found_from(node);
+                if let Some(up) = self.ups.get_mut(&node) {
+                    up.feeds = feeds;
+                }
+            }
+        }
     }
 
     /// Another root than the one of now is to say where everything comes from.
@@ -117,7 +148,7 @@ impl Member {
     /// A root says where everything comes from.
     pub(super) fn take_place(&mut self, cx: &mut Cx, place: &Place, root: (NodeId, SocketAddr)) {
         if self.intakes.len() != place.parents.len() {
-            self.intakes = place.parents.iter().map(|_| Intake::default()).collect();
+            self.intakes = Intakes::new(place.parents.len());
         }
         let node = |at: &Option<u8>| at.map(|at| place.peers[usize::from(at)].node);
         self.peers = place.peers.iter().map(|peer| (peer.node, peer.address)).collect();
@@ -177,6 +208,7 @@ impl Member {
                 paths: Vec::new(),
                 newest: 0,
                 used: cx.now.mono,
+                feeds: Stripes::EMPTY,
                 waiting: Vec::new(),
             };
             self.ups.insert(node, up);
@@ -410,9 +442,9 @@ impl Member {
         if self.ups.get(&node).is_none_or(|up| up.conn != conn) {
             return;
         }
-        self.ups.remove(&node);
         let stripes = self.stripes_from(node);
-        for intake in &mut self.intakes {
+        self.ups.remove(&node);
+        for intake in self.intakes.iter_mut() {
             if intake.asked.is_some_and(|asked| asked.node == node) {
                 intake.asked = None;
                 intake.tried.push(node);
@@ -542,7 +574,9 @@ impl Member {
         if let Some(up) = self.ups.get_mut(&node) {
             up.used = now;
         }
-        if let Some(intake) = self.intakes.get_mut(stripe).filter(|i| i.parent == Some(node)) {
+        let waited = |i: &Intake| i.parent == Some(node) && (i.adrift || i.stuck.is_some());
+        if self.intakes.get(stripe).is_some_and(waited) {
+            let intake = &mut self.intakes[stripe];
             (intake.stuck, intake.adrift) = (None, false);
         }
     }

@@ -4,6 +4,7 @@ use crate::base::port::{Conn, Cx, End};
 use crate::mesh::event::Event;
 use crate::mesh::wire::Message;
 
+use super::intakes::Intakes;
 use super::{Control, Member};
 
 impl Member {
@@ -48,7 +49,7 @@ impl Member {
         self.by_conn.clear();
         self.pulls.clear();
         self.hub.store.clear(cx);
-        self.intakes.clear();
+        self.intakes = Intakes::default();
         self.hub.events.push_back(Event::Left);
     }
 }

@@ -57,7 +57,7 @@ impl Member {
         let stripe = usize::from(head.stripe);
         let first = self.learn(cx, head);
         if self.intakes[stripe].parent == Some(node) {
-            self.intakes[stripe].failures = 0;
+            self.intakes.quietly(stripe).failures = 0;
             self.note_lull(cx.now.mono, head.seq, stripe);
         }
         let put = self.hub.store.begin(cx, (conn, node), head);
@@ -258,7 +258,7 @@ impl Member {
     fn note_lull(&mut self, now: Mono, seq: u64, s: usize) {
         let part = self.hub.store.get(seq).and_then(|held| held.parts.get(s));
         let Some(rest) = part.map(|part| now.since(part.moved)) else { return };
-        let intake = &mut self.intakes[s];
+        let intake = self.intakes.quietly(s);
         intake.lull = rest.max(intake.lull * 7 / 8).min(limits::MESH_LULL_MAX);
     }
 
@@ -344,6 +344,9 @@ impl Member {
     /// Leaves parents that owe bytes for long, or have sent wrong ones.
     fn judge_parents(&mut self, cx: &mut Cx, missing: &[(u64, usize)]) {
         let now = cx.now.mono;
+        if self.intakes.is_calm() && missing.is_empty() && self.suspects.is_empty() {
+            return;
+        }
         let mut left: Vec<(NodeId, Stripes, &'static str)> = Vec::new();
         for s in 0..self.intakes.len() {
             let owed =

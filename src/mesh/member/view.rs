@@ -12,6 +12,10 @@ use super::intake::Upstream;
 use super::{Control, Member};
 
 impl Member {
+    pub(in crate::mesh) fn fed_by(&self) -> impl Iterator<Item = Option<NodeId>> {
+        self.intakes.iter().map(|intake| intake.parent)
+    }
+
     pub(in crate::mesh) fn parent_rows(&self, cx: &Cx) -> Vec<LinkRow> {
         let row = |(node, up): (&NodeId, &Upstream)| {
             let link = self.hub.links.get(up.conn);
@@ -67,6 +71,9 @@ impl Member {
 
     /// Notes stripes that are without a parent: what has just happened may have taken it.
     pub(super) fn note_gaps(&mut self, now: Mono) {
+        if self.intakes.is_calm() {
+            return;
+        }
         let lacks = |s: &usize| self.intakes[*s].parent.is_none();
         let orphans: Stripes = (0..self.intakes.len()).filter(lacks).collect();
         if !orphans.is_empty() {

@@ -221,8 +221,8 @@ fn block(range: core::ops::Range<u32>) -> Message {
         timeline: None,
         block_hash: [0; 32],
         stripe_hash: [0; 32],
-        movie: "movie".to_owned(),
-        name: "movie_00001.ts".to_owned(),
+        movie: "movie".into(),
+        name: "movie_00001.ts".into(),
     })
 }
 

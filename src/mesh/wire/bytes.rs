@@ -66,10 +66,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A length in one byte, then that much UTF-8.
-    pub(super) fn text(&mut self) -> Result<String, WireError> {
+    pub(super) fn text(&mut self) -> Result<&'a str, WireError> {
         let length = usize::from(self.u8()?);
-        let text = str::from_utf8(self.take(length)?).map_err(|_| WireError::Text)?;
-        Ok(text.to_owned())
+        str::from_utf8(self.take(length)?).map_err(|_| WireError::Text)
     }
 
     pub(super) fn address(&mut self) -> Result<SocketAddr, WireError> {
@@ -88,12 +87,17 @@ impl<'a> Reader<'a> {
 }
 
 /// A frame being written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Writer {
     pub(super) bytes: Vec<u8>,
 }
 
 impl Writer {
+    /// A frame of about so many bytes: one that is right saves all further allocations.
+    pub(super) fn new(length: usize) -> Self {
+        Self { bytes: Vec::with_capacity(length) }
+    }
+
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }

@@ -124,7 +124,7 @@ impl Message {
     /// Never: a frame is far below 4 GiB.
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
+        let mut writer = Writer::new(HEAD_BYTES + self.about());
         writer.raw(&MAGIC);
         writer.u8(VERSION);
         writer.u8(self.kind());
@@ -134,6 +134,20 @@ impl Message {
         let length = u32::try_from(bytes.len() - HEAD_BYTES).expect("frames are small");
         bytes[4..HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
         bytes
+    }
+
+    /// About how long its body is: right for what is sent all the time.
+    fn about(&self) -> usize {
+        match self {
+            Self::Beat(beat) => {
+                11 + beat.paths.iter().map(|path| 4 + 8 * path.nodes.len()).sum::<usize>()
+            }
+            Self::Block(block) => {
+                let timeline = if block.timeline.is_some() { 11 } else { 0 };
+                100 + block.movie.len() + block.name.len() + timeline
+            }
+            _ => 64,
+        }
     }
 
     fn kind(&self) -> u8 {
@@ -234,7 +248,7 @@ fn at_most(what: &'static str, count: usize, most: usize) -> Result<usize, WireE
     if count > most { Err(WireError::Count { what, count, most }) } else { Ok(count) }
 }
 
-fn name(r: &mut Reader<'_>, most: usize) -> Result<String, WireError> {
+fn name<'a>(r: &mut Reader<'a>, most: usize) -> Result<&'a str, WireError> {
     let name = r.text()?;
     if name.is_empty() || name.len() > most { Err(WireError::Text) } else { Ok(name) }
 }
@@ -251,7 +265,7 @@ fn read_hello(r: &mut Reader<'_>) -> Result<Hello, WireError> {
         node: NodeId(r.u64()?),
         epoch: r.maybe_u64()?,
         ticket: r.ticket()?,
-        channel: name(r, limits::CHANNEL_NAME_BYTES_MAX)?,
+        channel: name(r, limits::CHANNEL_NAME_BYTES_MAX)?.to_owned(),
     })
 }
 
@@ -371,7 +385,7 @@ fn write_denial(w: &mut Writer, denial: &Denial) {
 }
 
 fn read_denial(r: &mut Reader<'_>) -> Result<Denial, WireError> {
-    let reason = r.text()?;
+    let reason = r.text()?.to_owned();
     let count = at_most("roots", usize::from(r.u8()?), limits::MESH_PEERS_MAX)?;
     let roots = (0..count).map(|_| r.address()).collect::<Result<_, _>>()?;
     Ok(Denial { reason, roots })
@@ -485,8 +499,8 @@ fn read_block(r: &mut Reader<'_>) -> Result<Block, WireError> {
         lasts: lasts + rest,
         block_hash,
         stripe_hash,
-        movie,
-        name,
+        movie: movie.into(),
+        name: name.into(),
         timeline,
     })
 }

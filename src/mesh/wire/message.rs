@@ -3,6 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use crate::base::time::Wall;
 
@@ -209,9 +210,9 @@ pub struct Block {
     /// BLAKE3 of the stripe.
     pub stripe_hash: [u8; 32],
     /// The movie's name.
-    pub movie: String,
+    pub movie: Rc<str>,
     /// The block's file name.
-    pub name: String,
+    pub name: Rc<str>,
     /// Where it lies on the timeline of its programme, where the root knows that.
     pub timeline: Option<Timeline>,
 }

@@ -44,8 +44,8 @@ fn block() -> Block {
         lasts: Duration::from_secs(2),
         block_hash: [0xaa; 32],
         stripe_hash: [0xbb; 32],
-        movie: "m".to_owned(),
-        name: "m_00007.ts".to_owned(),
+        movie: "m".into(),
+        name: "m_00007.ts".into(),
         timeline: None,
     }
 }
@@ -240,8 +240,8 @@ fn a_block_stays_inside_itself() {
     assert!(matches!(check(&|b| b.length = whole() + 1), Err(WireError::Range { .. })));
     assert_eq!(check(&|b| b.stripe = 8), Err(WireError::Stripes));
     assert_eq!(check(&|b| b.stripes = 17), Err(WireError::Stripes));
-    assert_eq!(check(&|b| b.movie.clear()), Err(WireError::Text));
-    assert_eq!(check(&|b| b.movie = "x".repeat(241)), Err(WireError::Text));
+    assert_eq!(check(&|b| b.movie = "".into()), Err(WireError::Text));
+    assert_eq!(check(&|b| b.movie = "x".repeat(241).into()), Err(WireError::Text));
     assert!(matches!(check(&|b| b.lasts = Duration::ZERO), Err(WireError::Lasts(_))));
     let eight = |length| (0..8).map(|j| stripe_of(length, j, 8).len()).sum::<usize>();
     assert_eq!((eight(1_000), eight(7), eight(whole())), (1_000, 7, whole() as usize));
@@ -343,8 +343,8 @@ fn some_block() -> impl Strategy<Value = Block> {
                 timeline: None,
                 block_hash: hash,
                 stripe_hash: [hash[0]; 32],
-                movie,
-                name,
+                movie: movie.into(),
+                name: name.into(),
             }
         },
     )

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use vidstreamd::mesh::wire::{
-    Accept, Block, Gone, Message, NodeId, Place, Stripes, Subscribe, stripe_of,
+    Accept, Block, Gone, Message, NodeId, Parsed, Place, Stripes, Subscribe, parse, stripe_of,
 };
 
 use super::peer::{self, BEAT, Peer};
@@ -33,7 +33,7 @@ pub(crate) enum Lie {
 pub(crate) struct Liar(Arc<Shared>);
 
 /// What it has of each stripe: the head and the bytes so far.
-type Learnt = BTreeMap<(u64, u8), (Block, Vec<u8>)>;
+type Learnt = BTreeMap<(u64, u8), (Vec<u8>, Vec<u8>)>;
 
 struct Shared {
     lie: Lie,
@@ -146,10 +146,10 @@ impl Shared {
         while let Some((message, bytes)) = link.next() {
             let Message::Block(head) = message else { continue };
             let mut stripes = self.stripes.lock().unwrap_or_else(PoisonError::into_inner);
-            let (_, known) = stripes
-                .entry((head.seq, head.stripe))
-                .or_insert_with(|| (head.clone(), Vec::new()));
-            if known.len() == head.range.start as usize {
+            let (name, start) = ((head.seq, head.stripe), head.range.start as usize);
+            let frame = Message::Block(head).emit();
+            let (_, known) = stripes.entry(name).or_insert_with(|| (frame, Vec::new()));
+            if known.len() == start {
                 known.extend_from_slice(&bytes);
             }
             self.more.notify_all();
@@ -215,12 +215,13 @@ impl Shared {
         let mut next = next.lock().unwrap();
         for (stripe, seq) in next.iter_mut() {
             let there = stripes.range((*seq, 0)..).filter(|((_, s), _)| s == stripe);
-            let whole = there.map(|(_, found)| found).find(|(head, bytes)| {
+            let heads = there.map(|(_, (frame, bytes))| (head_of(frame), bytes));
+            let whole = |(head, bytes): &(Block, &Vec<u8>)| {
                 bytes.len() == stripe_of(head.length, head.stripe, head.stripes).len()
-            });
-            if let Some((head, bytes)) = whole {
+            };
+            if let Some((head, bytes)) = heads.into_iter().find(whole) {
                 *seq = head.seq + 1;
-                return Some((head.clone(), bytes.clone()));
+                return Some((head, bytes.clone()));
             }
         }
         None
@@ -233,6 +234,14 @@ fn accept(child: &mut Peer, subscribe: &Subscribe, next: &Mutex<BTreeMap<u8, u64
     child.say(&Message::Accept(accept));
     let mut next = next.lock().unwrap();
     next.extend(subscribe.stripes.iter().map(|(stripe, _)| (*stripe, subscribe.first)));
+}
+
+/// What a frame of one block's head says; threads share the frame and not the value.
+fn head_of(frame: &[u8]) -> Block {
+    match parse(frame) {
+        Ok(Some(Parsed { message: Message::Block(head), .. })) => head,
+        other => panic!("that was the head of a block: {other:?}"),
+    }
 }
 
 /// The whole stripe, made wrong.
