@@ -95,8 +95,9 @@ struct Bytes {
     wrong: Vec<(u64, u64)>,
 }
 
+/// What a host hears of its own system, in its turn.
 #[derive(Debug)]
-enum Told {
+pub enum Told {
     Hashed(Span, [u8; 32]),
     Opened(Blob),
     Closed(Conn),
@@ -152,7 +153,6 @@ pub struct Host {
     sockets: Vec<Option<Socket>>,
     blobs: Vec<Option<Bytes>>,
     kept: VecDeque<Blob>,
-    told: VecDeque<Told>,
     arriving: Option<Far>,
     turns: u32,
 }
@@ -182,7 +182,6 @@ impl Host {
             sockets: Vec::new(),
             blobs: Vec::new(),
             kept: VecDeque::new(),
-            told: VecDeque::new(),
             arriving: None,
             turns: 0,
         }
@@ -190,14 +189,15 @@ impl Host {
 
     /// All that happens here before `end`.
     pub fn run(&mut self, net: &mut Net, letters: &mut dyn Iterator<Item = Letter>, end: u64) {
+        core::mem::swap(&mut self.cx.out, &mut net.out);
         let mut letter = letters.next();
-        loop {
+        let due = loop {
             let mail = letter.as_ref().map_or(u64::MAX, |letter| letter.at);
             let timer = self.cx.wheel.next().map_or(u64::MAX, |at| at.0);
             let line = self.line.done_at();
             let at = mail.min(timer).min(line);
             if at >= end {
-                break;
+                break timer.min(line);
             }
             self.cx.now = clocks(at.max(self.cx.now.mono.0));
             if mail == at {
@@ -210,11 +210,12 @@ impl Host {
             } else {
                 self.timers(net);
             }
-        }
+        };
+        core::mem::swap(&mut self.cx.out, &mut net.out);
         if self.wake_at < end {
             self.wake_at = u64::MAX;
         }
-        self.rest(net);
+        self.rest(net, due);
     }
 
     /// Lets the machine do something of its own accord.
@@ -222,10 +223,12 @@ impl Host {
         self.cx.now = clocks(now);
         what(&mut self.mesh, &mut self.cx);
         self.settle(net);
-        self.rest(net);
+        let timer = self.cx.wheel.next().map_or(u64::MAX, |at| at.0);
+        self.rest(net, timer.min(self.line.done_at()));
     }
 
-    fn rest(&mut self, net: &mut Net) {
+    /// Nothing happens here before `due`, unless it comes from elsewhere.
+    fn rest(&mut self, net: &mut Net, due: u64) {
         self.turns += 1;
         if self.turns.is_multiple_of(16) {
             self.check_slots(net);
@@ -233,8 +236,6 @@ impl Host {
         if self.turns.is_multiple_of(net.check_every) {
             self.mesh.check_invariants(&self.cx);
         }
-        let timer = self.cx.wheel.next().map_or(u64::MAX, |at| at.0);
-        let due = timer.min(self.line.done_at());
         if due < self.wake_at {
             net.calendar.wake(due, self.id);
             self.wake_at = due;
@@ -326,7 +327,7 @@ impl Host {
                 if let Some(socket) = self.socket(conn) {
                     socket.stuck = false;
                 }
-                self.told.push_back(Told::Sent(conn, bytes));
+                net.told.push_back(Told::Sent(conn, bytes));
                 self.flush(net, conn);
             }
             News::Ended if self.lobby.has(conn) => self.lobby.end(&mut self.cx, conn),
@@ -441,13 +442,13 @@ impl Host {
             while let Some(output) = self.cx.out.pop_front() {
                 self.act(net, output);
             }
-            // A ring that begins at its beginning again each time stays in the cache.
-            self.cx.out.clear();
             while let Some(event) = self.mesh.poll_event().or_else(|| self.lobby.poll_event()) {
                 self.note(net, event);
             }
-            match self.told.pop_front() {
-                None => return self.told.clear(),
+            match net.told.pop_front() {
+                // What was noted may have let blocks go.
+                None if !self.cx.out.is_empty() => {}
+                None => return,
                 Some(Told::Hashed(span, hash)) => self.mesh.hashed(&mut self.cx, span, Some(hash)),
                 Some(Told::Opened(blob)) => {
                     let len = self.bytes(blob).map_or(1, |bytes| bytes.len);
@@ -477,14 +478,18 @@ impl Host {
             }
             Output::Send { conn, payload } => self.send(net, conn, payload),
             Output::Receive { conn, into } => {
-                self.socket(conn).into_iter().for_each(|s| s.directed = Some((into, 0)));
+                if let Some(socket) = self.socket(conn) {
+                    socket.directed = Some((into, 0));
+                }
             }
             Output::Take { conn, bytes } => {
-                self.socket(conn).into_iter().for_each(|s| s.take = bytes as usize);
+                if let Some(socket) = self.socket(conn) {
+                    socket.take = bytes as usize;
+                }
             }
             Output::Close { conn, end } => self.close(net, conn, end),
             Output::Create { blob, max } => self.put(blob, max, None),
-            Output::Seal { blob, .. } => self.told.push_back(Told::Opened(blob)),
+            Output::Seal { blob, .. } => net.told.push_back(Told::Opened(blob)),
             Output::Hash { span } => self.hash(net, span),
             Output::Release { blob } => {
                 if self.bytes(blob).is_some() {

@@ -96,15 +96,15 @@ impl World {
         let Some(host) = self.hosts[host].as_ref().filter(|host| host.id != 0) else {
             return parents;
         };
-        for row in host.mesh.links(&host.cx).iter().filter(|row| row.sends_to_us) {
-            let Some(node) = row.node else { continue };
+        for (s, node) in host.mesh.parents().enumerate() {
+            let Some(node) = node else { continue };
             let parent = u32::try_from(host_of(node)).unwrap_or(NOBODY);
             // Another process of the same machine is another node.
             let present = self.net.status.get(host_of(node)).map(|status| status.life);
             if parent != 0 && present != Some((node.0 >> 32) as u32) {
                 continue;
             }
-            row.stripes.iter().for_each(|s| parents[s] = parent);
+            parents[s] = parent;
         }
         parents
     }

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
+use vidstreamd::base::port::Output;
 use vidstreamd::base::rng::Rng;
 
 use super::calendar::Calendar;
+use super::host::Told;
 
 /// Nanoseconds of a millisecond.
 pub const MS: u64 = 1_000_000;
@@ -77,6 +79,9 @@ pub struct Net {
     /// While the sides do not reach each other: until when.
     pub cut_until: Option<u64>,
     pub tally: Tally,
+    /// The ways out of the host whose turn it is: one memory for all, which stays in the cache.
+    pub out: VecDeque<Output>,
+    pub told: VecDeque<Told>,
     /// Nanoseconds that lost bytes were waited for, by who lost a parent.
     pub holes: Vec<u64>,
     /// What a clock showed for each member taken in.
@@ -104,6 +109,8 @@ impl Net {
             jitter,
             cut_until: None,
             tally: Tally::default(),
+            out: VecDeque::new(),
+            told: VecDeque::new(),
             holes: Vec::new(),
             joins: Vec::new(),
             clock: || 0,

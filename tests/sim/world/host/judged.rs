@@ -12,7 +12,7 @@ impl Host {
         for word in hash[8..].chunks_mut(8) {
             word.copy_from_slice(&rng.next_u64().to_le_bytes());
         }
-        self.told.push_back(Told::Hashed(span, hash));
+        net.told.push_back(Told::Hashed(span, hash));
         let stripes = net.stripes as u64;
         if self.id != 0 && (span.len < len || stripes == 1) && !wrong {
             let stripe = usize::try_from((span.from * stripes).div_ceil(len)).unwrap_or(0);

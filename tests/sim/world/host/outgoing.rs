@@ -9,8 +9,14 @@ impl Host {
     pub(super) fn send(&mut self, net: &mut Net, conn: Conn, payload: Payload) {
         let body = payload.body.map(|span| self.body(span));
         self.tally(net, conn, &payload.head, body);
+        let unlimited = !self.line.is_limited();
         let Some(socket) = self.socket(conn) else { return };
-        socket.outbox.push_back(Chunk { head: payload.head, body });
+        let chunk = Chunk { head: payload.head, body };
+        let free = unlimited && socket.outbox.is_empty() && !socket.stuck;
+        if free && socket.far.is_some() {
+            return self.transmit(net, conn, chunk);
+        }
+        socket.outbox.push_back(chunk);
         self.flush(net, conn);
     }
 
@@ -30,12 +36,12 @@ impl Host {
         net.tally.control += head.len() as u64;
         net.tally.body += length;
         self.log.pushed += length;
-        let Some(socket) = self.socket(conn).filter(|socket| !socket.wanted.is_empty()) else {
-            return;
-        };
         if length == 0 || head.get(3) != Some(&KIND_BLOCK) {
             return;
         }
+        let Some(socket) = self.socket(conn).filter(|socket| !socket.wanted.is_empty()) else {
+            return;
+        };
         let what = seq_and_stripe(head);
         let mut asked = socket.wanted.iter();
         let asked = asked.find(|(seq, stripe, _)| Some((*seq, *stripe)) == what).copied();
@@ -111,7 +117,7 @@ impl Host {
             net.calendar.post(socket.last_at, (far, here), news);
         }
         if reach == Reach::Open {
-            self.told.push_back(Told::Sent(conn, length));
+            net.told.push_back(Told::Sent(conn, length));
         }
     }
 
@@ -134,7 +140,7 @@ impl Host {
             };
             net.calendar.post((now + socket.delay).max(socket.last_at), (far, here), news);
         }
-        self.told.push_back(Told::Closed(conn));
+        net.told.push_back(Told::Closed(conn));
     }
 
     /// Both ends of all connections that stand.
