@@ -43,8 +43,7 @@ struct Cursor {
 struct Child {
     node: NodeId,
     served: bool,
-    /// The stripes that it is sent, lowest first: one cursor for each.
-    stripes: Stripes,
+    /// One for each stripe that it is sent, lowest first.
     cursors: Vec<Cursor>,
     wants: VecDeque<wants::Asked>,
     /// Whether the last thing queued for it was of its stripes.
@@ -56,6 +55,10 @@ struct Child {
 }
 
 impl Child {
+    fn stripes(&self) -> Stripes {
+        self.cursors.iter().map(|cursor| cursor.stripe).collect()
+    }
+
     fn cursor(&self, stripe: usize) -> Option<&Cursor> {
         self.cursors.iter().find(|cursor| cursor.stripe == stripe)
     }
@@ -72,12 +75,6 @@ impl Child {
         }
         let at = self.cursors.partition_point(|other| other.stripe < cursor.stripe);
         self.cursors.insert(at, cursor);
-        self.stripes.add(cursor.stripe);
-    }
-
-    fn cut(&mut self, stripe: usize) {
-        self.cursors.retain(|cursor| cursor.stripe != stripe);
-        self.stripes.cut(stripe);
     }
 }
 
@@ -163,7 +160,6 @@ impl Feed {
         let child = Child {
             node,
             served: false,
-            stripes: Stripes::EMPTY,
             cursors: Vec::new(),
             wants: VecDeque::new(),
             pushed: false,
@@ -188,18 +184,18 @@ impl Feed {
     /// Stripes that somebody is sent.
     pub(super) fn forwards(&self) -> Stripes {
         let served = self.children.values().filter(|child| child.served);
-        served.fold(Stripes::EMPTY, |set, child| set | child.stripes)
+        served.fold(Stripes::EMPTY, |set, child| set | child.stripes())
     }
 
     /// The links of all who have a slot or wait for one.
     pub(super) fn subscribers(&self) -> Vec<Conn> {
-        let subscribed = self.children.iter().filter(|(_, child)| !child.stripes.is_empty());
+        let subscribed = self.children.iter().filter(|(_, child)| !child.cursors.is_empty());
         subscribed.map(|(conn, _)| *conn).collect()
     }
 
     /// What goes over a link.
     pub(super) fn stripes_of(&self, conn: Conn) -> Stripes {
-        self.children.get(&conn).map_or(Stripes::EMPTY, |child| child.stripes)
+        self.children.get(&conn).map_or(Stripes::EMPTY, Child::stripes)
     }
 
     /// Everybody who is sent something.
@@ -207,7 +203,7 @@ impl Feed {
         let row = |(conn, child): (&Conn, &Child)| Fed {
             conn: *conn,
             node: child.node,
-            stripes: child.stripes,
+            stripes: child.stripes(),
             seq: child.cursors.iter().map(|cursor| cursor.seq).min(),
         };
         self.children.iter().map(row).collect()
@@ -299,9 +295,9 @@ impl Feed {
     /// Takes a child's slot away.
     fn strike(&mut self, cx: &mut Cx, links: &mut Links, conn: Conn, why: Refused) {
         let Some(child) = self.children.get_mut(&conn) else { return };
-        let stripes = child.stripes;
+        let stripes = child.stripes();
         child.cursors.clear();
-        (child.stripes, child.served, child.used) = (Stripes::EMPTY, false, cx.now.mono);
+        (child.served, child.used) = (false, cx.now.mono);
         if !stripes.is_empty() {
             links.say(cx, conn, &Message::Refuse(Refuse { stripes, why }));
         }
@@ -314,7 +310,7 @@ impl Feed {
             let Some(cursor) = child.cursor_mut(s) else { continue };
             cursor.until = Some(release.from);
             if cursor.seq >= release.from {
-                child.cut(s);
+                child.cursors.retain(|cursor| cursor.stripe != s);
             }
         }
         child.rest(now);
@@ -322,7 +318,7 @@ impl Feed {
 
     /// Gives waiting children their slots, when the block of the plan is here.
     fn promote(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
-        let waits = |child: &Child| !child.served && !child.stripes.is_empty();
+        let waits = |child: &Child| !child.served && !child.cursors.is_empty();
         let due = store.last().is_some_and(|last| last >= self.listed_from);
         while let Some((conn, node)) =
             self.children.iter().find(|(_, c)| waits(c)).map(|(conn, child)| (*conn, child.node))
@@ -367,7 +363,7 @@ impl Feed {
         store: &Store,
         stripe: usize,
     ) {
-        let takes = |child: &Child| child.stripes.has(stripe);
+        let takes = |child: &Child| child.cursor(stripe).is_some();
         let due = self.children.iter().filter(|(_, child)| takes(child));
         let due: Vec<Conn> = due.map(|(conn, _)| *conn).collect();
         for conn in due {
@@ -418,7 +414,7 @@ impl Feed {
     /// Links that carry nothing and have not for long.
     pub(super) fn idle(&self, now: Mono) -> Vec<Conn> {
         let idle = |child: &Child| {
-            child.stripes.is_empty() && now.since(child.used) > limits::MESH_IDLE_MAX
+            child.cursors.is_empty() && now.since(child.used) > limits::MESH_IDLE_MAX
         };
         self.children.iter().filter(|(_, child)| idle(child)).map(|(conn, _)| *conn).collect()
     }
@@ -431,9 +427,9 @@ impl Feed {
         for (conn, child) in &self.children {
             assert!(cx.is_open(*conn), "a child has a link");
             assert!(child.wants.len() <= limits::MESH_WANTS_MAX, "requests are bounded");
-            assert!(!child.served || !child.stripes.is_empty(), "a slot is for somebody");
-            let sent = child.cursors.iter().map(|cursor| cursor.stripe);
-            assert!(sent.eq(child.stripes.iter()), "each stripe has a cursor");
+            assert!(!child.served || !child.cursors.is_empty(), "a slot is for somebody");
+            let ascends = child.cursors.is_sorted_by(|a, b| a.stripe < b.stripe);
+            assert!(ascends, "a stripe has one cursor");
         }
     }
 }
@@ -441,7 +437,7 @@ impl Feed {
 impl Child {
     /// Gives the slot back when nothing is sent any more.
     fn rest(&mut self, now: Mono) {
-        if self.served && self.stripes.is_empty() {
+        if self.served && self.cursors.is_empty() {
             (self.served, self.used) = (false, now);
         }
     }
@@ -452,23 +448,21 @@ impl Child {
             return None;
         }
         let mut best: Option<(u64, u64, usize, u64)> = None;
-        let mut over = Stripes::EMPTY;
-        for cursor in &mut self.cursors {
+        self.cursors.retain_mut(|cursor| {
             let s = cursor.stripe;
             let sendable = cursor.settle(store);
             if cursor.until.is_some_and(|until| cursor.seq >= until) {
-                over.add(s);
-                continue;
+                return false;
             }
-            let Some((filled, len)) = sendable else { continue };
+            let Some((filled, len)) = sendable else { return true };
             let ready = filled.saturating_sub(cursor.offset);
             let worth = ready >= limits::MESH_PIECE_BYTES_MIN || (filled == len && ready > 0);
             let order = (cursor.seq, cursor.offset, s, ready);
             if worth && best.is_none_or(|other| order < other) {
                 best = Some(order);
             }
-        }
-        over.iter().for_each(|s| self.cut(s));
+            true
+        });
         let (seq, offset, s, ready) = best?;
         let to = offset + ready.min(limits::MESH_PIECE_BYTES_MAX);
         let (head, span) = store.piece(seq, s, offset..to)?;

@@ -58,6 +58,7 @@ impl Lobby {
     /// Whether a link still waits here.
     #[must_use]
     pub fn has(&self, conn: Conn) -> bool {
+        // Asked of each link of the node before anything is done for it; nearly never one is here.
         self.links.accepted() > 0 && self.links.get(conn).is_some()
     }
 

@@ -269,7 +269,7 @@ impl Member {
         self.note_gaps(cx.now.mono);
         self.look_home(cx);
         self.tell_root(cx);
-        self.calm_down();
+        self.intakes.look();
     }
 
     pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {

@@ -401,14 +401,7 @@ impl Store {
 
     /// A block.
     pub(super) fn get(&self, seq: u64) -> Option<&Held> {
-        // The newest is asked for most.
-        let (last, newest) = self.blocks.last()?;
-        let held = if *last <= seq {
-            Some(newest).filter(|_| *last == seq)
-        } else {
-            self.blocks.get(&seq)
-        };
-        held.map(|held| &**held)
+        self.blocks.get(&seq).map(|held| &**held)
     }
 
     /// Every block, oldest first.

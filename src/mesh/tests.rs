@@ -7,6 +7,7 @@ mod faults;
 mod goodput;
 mod home;
 mod parts;
+mod room;
 mod strangers;
 mod telling;
 mod wants;

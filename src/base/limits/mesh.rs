@@ -45,8 +45,8 @@ pub const MESH_SILENCE_MAX: Duration = Duration::from_millis(1_750);
 pub const MESH_IDLE_BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Silence after which such an end is lost: three missed beats.
 pub const MESH_IDLE_SILENCE_MAX: Duration = Duration::from_millis(3_500);
-/// How long the other end of a link takes nothing of what is queued for it until it is believed to
-/// be dead and not slow, as far as that costs nobody anything.
+/// How long a child may take nothing of what is queued for it until nobody's request waits behind
+/// it any more: it is likely to be dead, and not slow.
 pub const MESH_STUCK_AFTER: Duration = Duration::from_millis(500);
 /// How long the other end of a link may take nothing of what is queued for it.
 pub const MESH_STALL_MAX: Duration = Duration::from_secs(3);

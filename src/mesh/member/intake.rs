@@ -38,8 +38,6 @@ pub(super) struct Upstream {
     /// The newest block that it holds complete, by its last beat.
     pub(super) newest: u64,
     pub(super) used: Mono,
-    /// What comes from it, while the intakes are calm.
-    feeds: Stripes,
     /// What is sent when the link is up.
     pub(super) waiting: Vec<Message>,
 }
@@ -117,27 +115,7 @@ impl Member {
 
     /// What comes from a node.
     pub(super) fn stripes_from(&self, node: NodeId) -> Stripes {
-        if self.intakes.is_calm() {
-            return self.ups.get(&node).map_or(Stripes::EMPTY, |up| up.feeds);
-        }
-        self.stripes_found_from(node)
-    }
-
-    fn stripes_found_from(&self, node: NodeId) -> Stripes {
-        (0..self.intakes.len()).filter(|s| self.intakes[*s].parent == Some(node)).collect()
-    }
-
-    /// Saves looking at the intakes again until something changes.
-    pub(super) fn calm_down(&mut self) {
-        if !self.intakes.is_calm() && self.intakes.look() {
-            let from: Vec<NodeId> = self.ups.keys().copied().collect();
-            for node in from {
-                let feeds = self.stripes_found_from(node);
-                if let Some(up) = self.ups.get_mut(&node) {
-                    up.feeds = feeds;
-                }
-            }
-        }
+        self.intakes.from(node)
     }
 
     /// Another root than the one of now is to say where everything comes from.
@@ -208,7 +186,6 @@ impl Member {
                 paths: Vec::new(),
                 newest: 0,
                 used: cx.now.mono,
-                feeds: Stripes::EMPTY,
                 waiting: Vec::new(),
             };
             self.ups.insert(node, up);
@@ -442,8 +419,8 @@ impl Member {
         if self.ups.get(&node).is_none_or(|up| up.conn != conn) {
             return;
         }
-        let stripes = self.stripes_from(node);
         self.ups.remove(&node);
+        let stripes = self.stripes_from(node);
         for intake in self.intakes.iter_mut() {
             if intake.asked.is_some_and(|asked| asked.node == node) {
                 intake.asked = None;

@@ -3,7 +3,7 @@
 use super::strangers::{insider, six};
 use super::world::trouble::Stranger;
 use super::*;
-use crate::base::limits::{MESH_BEAT_EVERY, MESH_WANT_WAITS_MAX, MESH_WANTS_WAITING_MAX};
+use crate::base::limits::{MESH_STUCK_AFTER, MESH_WANT_WAITS_MAX, MESH_WANTS_WAITING_MAX};
 use crate::mesh::wire::Message;
 
 /// A stripe's bytes: a quarter of a block.
@@ -82,7 +82,7 @@ fn requests_wait_behind_what_children_are_promised() {
     let children = held_up(&mut world, target);
     let seq = old_block(&world, target);
     ask(&mut world, stranger, seq, 0);
-    world.run(MESH_BEAT_EVERY / 4);
+    world.run(MESH_STUCK_AFTER / 4);
     assert_eq!(answers(&world, stranger), (0, 0), "it waits");
     for child in children {
         world.hosts[child].stalled = false;
@@ -121,7 +121,7 @@ fn a_child_that_takes_nothing_holds_up_no_request() {
     for child in children(&world, target) {
         world.hosts[child].stalled = true;
     }
-    world.run(MESH_BEAT_EVERY + SECOND);
+    world.run(MESH_STUCK_AFTER + SECOND);
     let seq = old_block(&world, target);
     ask(&mut world, stranger, seq, 2);
     world.run(SECOND / 4);

@@ -68,6 +68,23 @@ fn a_block_may_say_where_it_lies_on_its_timeline() {
 }
 
 #[test]
+fn what_is_sent_all_the_time_is_written_into_memory_of_its_length() {
+    let timeline = Timeline { since_epoch_ns: 1, first: false, last: false, stands_in: false };
+    let paths = vec![
+        Path { stripes: stripes(&[0]), nodes: vec![NodeId(1), NodeId(2)] },
+        Path { stripes: stripes(&[1, 2]), nodes: vec![NodeId(3)] },
+    ];
+    let beat = |paths| Message::Beat(Beat { newest: 1, late: Stripes::EMPTY, paths });
+    let with_timeline = Block { timeline: Some(timeline), ..block() };
+    let all =
+        [beat(Vec::new()), beat(paths), Message::Block(block()), Message::Block(with_timeline)];
+    for message in all {
+        let frame = message.emit();
+        assert_eq!(frame.capacity(), frame.len(), "{message:?}");
+    }
+}
+
+#[test]
 fn the_small_messages_are_these_bytes() {
     golden(&Message::Leaving, "564d 01 0f 00000000");
     golden(
