@@ -11,7 +11,8 @@
 //! * **Payload is a name, never bytes**: a [`Span`] of a blob. Only `io` turns it into an address.
 //! * A blob's [`Blob`] is made by the node with [`Output::Open`] or [`Output::Create`] and is the
 //!   node's until [`Output::Release`]; what `io` still sends or stores of it lives on there.
-//! * Every connection has a timer or is being closed ([`Peer::timer`], checked by the node).
+//! * Every connection has a timer ([`Peer::timer`]), is one of those that a member of a mesh looks
+//!   at four times a second, or is being closed; checked by the node.
 
 mod cx;
 mod gather;

@@ -284,7 +284,7 @@ impl Feed {
         // A dead child's slot is given away only when it was not heard of itself.
         let silent = |conn: &Conn| {
             let link = links.get(*conn);
-            link.is_none_or(|l| cx.now.mono.since(l.heard) > limits::MESH_IDLE_BEAT_EVERY * 3 / 2)
+            link.is_none_or(|l| cx.now.mono.since(l.heard) > limits::MESH_CHILD_BEAT_EVERY * 3 / 2)
         };
         let dead = self.children.iter().find(|(_, other)| Some(other.node) == instead);
         let Some(dead) = dead.map(|(conn, _)| *conn).filter(silent) else { return false };

@@ -52,7 +52,7 @@ impl Hub {
         now: Mono,
         (me, channel): (NodeId, String),
         feed: Feed,
-        accepted_max: usize,
+        (accepted_max, looks): (usize, bool),
     ) -> Self {
         Self {
             me,
@@ -61,7 +61,7 @@ impl Hub {
             ticket: [0; 16],
             old_tickets: VecDeque::new(),
             stripes: 0,
-            links: Links::new(now),
+            links: Links::new(now, looks),
             store: Store::default(),
             feed,
             events: VecDeque::new(),
@@ -127,7 +127,7 @@ impl Hub {
         let full = self.links.accepted() >= self.accepted_max;
         // Of a member, which has less room, one address gets no more than a quarter.
         let crowd = unproven >= limits::MESH_UNPROVEN_MAX.min(self.accepted_max / 4);
-        self.links.adopt(conn, link);
+        self.links.adopt(cx, conn, link);
         if full {
             self.turn_away(cx, conn, "as many links as there may be".to_owned());
         } else if crowd {
@@ -289,6 +289,7 @@ impl Hub {
                 let ways = (&self.paths[..], self.late);
                 self.feed.subscribe(cx, &mut self.links, (conn, &subscribe), ways);
                 self.beat(cx, conn);
+                self.links.hasten(cx, conn);
                 self.feed.pump_all(cx, &mut self.links, &self.store);
             }
             Message::Release(release) if !all.holds(release.stripes) => {

@@ -9,14 +9,17 @@
 //! | up, at a frame | a message | up |
 //! | | a block | up, undecided, until [`Links::put`] |
 //! | undecided | put | its bytes go into a blob, or nowhere |
-//! | up | 3 beats missed, nothing taken for 3 s, 60 payloads queued | lost |
+//! | up | silent for long, nothing taken for 3 s, 60 payloads queued | lost |
 //!
 //! A head is read exactly: no byte behind it is taken from the socket before its owner has said
-//! where that belongs.
+//! where that belongs. So as many bytes are asked for first as a plain beat has, which is all of
+//! most frames; no head of a block is as short as that.
 
 mod goodput;
+mod pulse;
+#[cfg(test)]
+mod tests;
 
-use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -24,9 +27,11 @@ use crate::base::arena::Side;
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, End, Output, Payload, Service, Span, Why};
 use crate::base::time::Mono;
-use crate::mesh::wire::{self, Block, HEAD_BYTES, Hello, Message, NodeId};
+use crate::mesh::wire::{self, BEAT_BYTES, Block, HEAD_BYTES, Hello, Message, NodeId};
 
 use goodput::Goodput;
+
+pub(super) use pulse::{Pulse, Use};
 
 /// What arrived.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,30 +54,6 @@ pub(super) struct Filled {
     pub(super) upto: u64,
     /// Whether that was all of the piece.
     pub(super) done: bool,
-}
-
-/// What a link is for at the moment of its timer.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Use {
-    /// The other end sends stripes to this one, and is missed soon.
-    pub(super) fed: bool,
-    /// This end sends stripes to the other one.
-    pub(super) feeds: bool,
-    /// There is something to tell even if other things were sent just now.
-    pub(super) news: bool,
-}
-
-/// What a link's timer found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Pulse {
-    /// A beat is due.
-    Beat,
-    /// The other end has heard of us lately.
-    Quiet,
-    /// The other end is silent, takes nothing, or never said who it is.
-    Lost,
-    /// No such link.
-    Unknown,
 }
 
 #[derive(Debug)]
@@ -111,6 +92,8 @@ pub(super) struct Link {
     waits_since: Mono,
     /// When something was last queued.
     spoke: Mono,
+    /// When its signs of life are looked at, unless a timer of its own says so.
+    look_at: Mono,
     inbox: Vec<u8>,
     body: Body,
     queued: u64,
@@ -131,16 +114,18 @@ pub(super) struct Links {
     /// Links to children on which something waits.
     waiting: usize,
     goodput: Goodput,
-    /// When links show signs of life, give or take any number of times that long.
+    /// When its owner began, from which it counts its looks.
     phase: Mono,
+    /// Whether the owner looks at what is [`Links::due`] four times a second.
+    looks: bool,
     /// The address of ours that links are made from, where that is of the same kind.
     pub(super) from: Option<IpAddr>,
 }
 
 impl Links {
-    /// No links, of a node that begins now.
-    pub(super) fn new(now: Mono) -> Self {
-        Self { phase: now, ..Self::default() }
+    /// No links, of a node that begins now; whether it looks at them four times a second.
+    pub(super) fn new(now: Mono, looks: bool) -> Self {
+        Self { phase: now, looks, ..Self::default() }
     }
 
     /// Connects to a node and says who we are.
@@ -177,13 +162,14 @@ impl Links {
     }
 
     /// Goes on with a link from elsewhere, that others made.
-    pub(super) fn adopt(&mut self, conn: Conn, link: Link) {
+    pub(super) fn adopt(&mut self, cx: &mut Cx, conn: Conn, link: Link) {
         self.accepted += 1;
         if let Some(from) = link.from {
             *self.unproven.entry(from).or_default() += 1;
         }
         self.waiting += usize::from(link.queued > 0);
-        self.all.insert(conn.0, link);
+        self.all.insert(conn.0, Link { look_at: pulse::NEVER, ..link });
+        self.hasten(cx, conn);
     }
 
     fn open(&mut self, cx: &mut Cx, conn: Conn, dialled: bool) {
@@ -201,6 +187,7 @@ impl Links {
             drained: now,
             waits_since: now,
             spoke: now,
+            look_at: pulse::NEVER,
             inbox: Vec::new(),
             body: Body::Frame,
             queued: 0,
@@ -208,7 +195,7 @@ impl Links {
             begun: Vec::new(),
         };
         self.all.insert(conn.0, link);
-        take(cx, conn, HEAD_BYTES as u64);
+        take(cx, conn, BEAT_BYTES as u64);
     }
 
     /// A link by its connection.
@@ -348,7 +335,7 @@ impl Links {
         }
     }
 
-    /// Bytes arrived.
+    /// Bytes arrived. There may be [`Links::more`] in them than one frame.
     pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) -> Option<News> {
         let link = self.all.get_mut(conn.0).filter(|_| cx.is_open(conn))?;
         link.heard = cx.now.mono;
@@ -357,23 +344,42 @@ impl Links {
             link.skip(cx, conn, bytes.len() as u64);
             return None;
         }
+        if link.inbox.is_empty()
+            && let Ok(Some(parsed)) = wire::parse(bytes)
+        {
+            link.inbox.extend_from_slice(&bytes[parsed.used..]);
+            return Some(self.news(cx, conn, parsed.message));
+        }
         link.inbox.extend_from_slice(bytes);
+        self.next_frame(cx, conn)
+    }
+
+    /// The next frame of what has arrived.
+    pub(super) fn more(&mut self, cx: &mut Cx, conn: Conn) -> Option<News> {
+        let link = self.all.get(conn.0).filter(|link| !link.inbox.is_empty())?;
+        let at_frame = matches!(link.body, Body::Frame) && cx.is_open(conn);
+        if at_frame { self.next_frame(cx, conn) } else { None }
+    }
+
+    fn next_frame(&mut self, cx: &mut Cx, conn: Conn) -> Option<News> {
+        let link = self.all.get_mut(conn.0)?;
         match wire::parse(&link.inbox) {
             Err(error) => Some(News::Bad(error.to_string())),
             Ok(None) => link.read_on(cx, conn),
-            Ok(Some(parsed)) if parsed.used < link.inbox.len() => {
-                Some(News::Bad("bytes behind a frame that were not asked for".to_owned()))
-            }
             Ok(Some(parsed)) => {
-                link.inbox.clear();
-                let news = link.message(cx, conn, parsed.message);
-                if matches!(news, News::Hello(_)) {
-                    let next = self.until_next(cx.now.mono, limits::MESH_BEAT_EVERY);
-                    cx.arm(conn, Why::MeshBeat, next);
-                }
-                Some(news)
+                link.inbox.drain(..parsed.used);
+                Some(self.news(cx, conn, parsed.message))
             }
         }
+    }
+
+    fn news(&mut self, cx: &mut Cx, conn: Conn, message: Message) -> News {
+        let Some(link) = self.all.get_mut(conn.0) else { return News::Message(message) };
+        let news = link.message(cx, conn, message);
+        if matches!(news, News::Hello(_)) {
+            self.hasten(cx, conn);
+        }
+        news
     }
 
     /// Says where the bytes behind the last [`News::Block`] go: after `skip` of them into `into`,
@@ -396,44 +402,9 @@ impl Links {
         let done = upto >= end;
         if done {
             link.body = Body::Frame;
-            take(cx, conn, HEAD_BYTES as u64);
+            take(cx, conn, BEAT_BYTES as u64);
         }
         Some(Filled { blob, upto, done })
-    }
-
-    /// [`Why::MeshHello`] or [`Why::MeshBeat`] of a link.
-    pub(super) fn timer(&mut self, cx: &mut Cx, conn: Conn, used: Use) -> Pulse {
-        let Some(link) = self.all.get(conn.0).filter(|_| cx.is_open(conn)) else {
-            return Pulse::Unknown;
-        };
-        let now = cx.now.mono;
-        let patience =
-            if used.fed { limits::MESH_SILENCE_MAX } else { limits::MESH_IDLE_SILENCE_MAX };
-        let silent = now.since(link.heard) > patience;
-        let stalled = link.queued > 0 && now.since(link.drained) > limits::MESH_STALL_MAX;
-        let flooded = link.payloads.len() >= limits::MESH_PAYLOADS_MAX;
-        if link.node.is_none() || silent || stalled || flooded {
-            return Pulse::Lost;
-        }
-        let every = |quick: bool| {
-            if quick { limits::MESH_BEAT_EVERY } else { limits::MESH_IDLE_BEAT_EVERY }
-        };
-        // Less than the whole time: timers are late by a little, and not always by as much.
-        let due = used.news || now.since(link.spoke) >= every(used.feeds) * 7 / 8;
-        let next = self.until_next(now, every(used.fed || used.feeds));
-        cx.arm(conn, Why::MeshBeat, next);
-        if due { Pulse::Beat } else { Pulse::Quiet }
-    }
-
-    /// How long until the next multiple of a time. What the few links of an ordinary member do, and
-    /// what it does itself, falls on the same moments, for which it wakes once; the many links of a
-    /// root are spread over time.
-    pub(super) fn until_next(&self, now: Mono, every: Duration) -> Duration {
-        if self.accepted > limits::MESH_GUESTS_MAX {
-            return every;
-        }
-        let nanos = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(nanos - now.0.wrapping_sub(self.phase.0) % nanos)
     }
 
     /// Ends a link; what becomes of it is told by [`crate::base::port::Input::Closed`].
@@ -499,7 +470,7 @@ impl Link {
 
     /// Bytes of the frame that has begun, as far as that is known.
     fn frame_bytes(&self) -> usize {
-        let Some(head) = self.inbox.first_chunk::<HEAD_BYTES>() else { return HEAD_BYTES };
+        let Some(head) = self.inbox.first_chunk::<HEAD_BYTES>() else { return BEAT_BYTES };
         HEAD_BYTES + u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize
     }
 
@@ -522,9 +493,12 @@ impl Link {
             }
             self.note_begun(usize::from(block.stripe), block.seq);
             self.body = Body::Undecided(u64::from(block.range.end - block.range.start));
+            if !self.inbox.is_empty() {
+                return News::Bad("bytes behind a head that were not asked for".to_owned());
+            }
             return News::Block(block);
         }
-        take(cx, conn, HEAD_BYTES as u64);
+        take(cx, conn, BEAT_BYTES as u64);
         match (message, self.node) {
             (Message::Hello(hello), None) => {
                 (self.node, self.ticket) = (Some(hello.node), hello.ticket);
@@ -549,7 +523,7 @@ impl Link {
             cx.out.push_back(Output::Receive { conn, into });
         } else {
             self.body = Body::Frame;
-            take(cx, conn, HEAD_BYTES as u64);
+            take(cx, conn, BEAT_BYTES as u64);
         }
     }
 }

@@ -136,7 +136,8 @@ impl Member {
         };
         let rescue_rate = settings.part.as_ref().map(|part| part.rescue_rate);
         let feed = Feed::new(settings.slots, rescue_rate, now);
-        let mut hub = Hub::new(now, (settings.node, settings.channel.clone()), feed, accepted_max);
+        let name = (settings.node, settings.channel.clone());
+        let mut hub = Hub::new(now, name, feed, (accepted_max, true));
         hub.links.from = settings.from;
         let tick = Some(cx.wake(Why::MeshTick, 0, limits::MESH_TICK_EVERY));
         let mut member = Self {
@@ -239,6 +240,9 @@ impl Member {
             Why::MeshTick if self.control != Control::Left => {
                 let next = self.hub.links.until_next(cx.now.mono, limits::MESH_TICK_EVERY);
                 self.tick = Some(cx.wake(Why::MeshTick, 0, next));
+                for conn in self.hub.links.due(cx.now.mono) {
+                    self.timeout(cx, conn);
+                }
                 self.look(cx);
             }
             _ => {}
@@ -273,15 +277,18 @@ impl Member {
     }
 
     pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
-        match self.hub.links.data(cx, conn, bytes) {
-            None => {}
-            Some(News::Hello(hello)) => self.greeted(cx, conn, &hello),
-            Some(News::Message(message)) => self.message(cx, conn, message),
-            Some(News::Block(head)) => self.block(cx, conn, &head),
-            Some(News::Bad(why)) => {
-                self.hub.turn_away(cx, conn, why);
-                self.lost(cx, conn, "sent nonsense");
+        let mut next = self.hub.links.data(cx, conn, bytes);
+        while let Some(news) = next {
+            match news {
+                News::Hello(hello) => self.greeted(cx, conn, &hello),
+                News::Message(message) => self.message(cx, conn, message),
+                News::Block(head) => self.block(cx, conn, &head),
+                News::Bad(why) => {
+                    self.hub.turn_away(cx, conn, why);
+                    self.lost(cx, conn, "sent nonsense");
+                }
             }
+            next = self.hub.links.more(cx, conn);
         }
         self.note_gaps(cx.now.mono);
     }

@@ -44,16 +44,16 @@
 //! | half of 0, half of 1, root 1 | 101 of 200 served, the rest told why | those that fit |
 //! | 10 000, churn | depth 12, planner's join 18 us, **101 s of one core** | 12, 50 us, 60 s |
 //!
-//! What is bold falls short. A letter or a wake costs 1.0 us in a mesh of thirty members, 1.8 us
-//! in one of 300, 2.6 us of 1000, 3.5 us of 3000 and about 4 us of ten thousand: the work alone is
-//! half a minute, the rest is memory that no cache holds. Hosts whose memory lies together, each
-//! in a pool of its own, would save a tenth; one unit of code for the whole program another;
-//! memory that is fetched ahead, other allocators and fewer looks around save nothing. Beats of
-//! children every 1.5 s and of links to the root every 2 s save an eighth, and the trees of this
-//! run were 13 deep; beats of parents every 750 ms save as much again, but of 400 meshes with slow
-//! uplinks in which two inner members die one after the other seven then missed a block instead of
-//! two. Members that join faster save a tenth, and make the trees 13 deep; links of 20 to 55 ms a
-//! fifth, and 14.
+//! What is bold falls short; with thin link-time optimisation and the signs of life as they were it
+//! took 157 s on the same machine in the same hours, and 101 s on another. The members are more
+//! than any cache holds: half of the time is memory, the rest about 130 000 instructions for each
+//! second of a member. What was tried: each host's memory in a pool of its own (a tenth less, on
+//! the other machine), memory that is fetched ahead and other allocators (nothing), links of 20 to
+//! 55 ms (a fifth, and trees 14 deep). Signs of life are two thirds of all letters. Those of
+//! parents every 750 ms would save a tenth, but of 400 meshes with slow uplinks in which two inner
+//! members die one after the other eight then missed a block instead of two; as many did when each
+//! link was looked at just when its silence was too long, and not twice a second. With those of
+//! children every 1.5 s and those of idle links every 2 s it is the same two.
 //! Of what is pulled under churn nearly half is what each newcomer begins with: the blocks between
 //! the one on the air and the newest, which its parents send.
 //!
@@ -136,6 +136,12 @@ impl Mesh {
     #[must_use]
     pub fn has(&self, conn: Conn) -> bool {
         self.hub().links.get(conn).is_some()
+    }
+
+    /// Whether it looks at a connection from time to time, which so needs no timer.
+    #[must_use]
+    pub fn looks_at(&self, conn: Conn) -> bool {
+        self.timers() > 0 && self.hub().links.looks_at(conn)
     }
 
     /// Takes a link that wants this mesh from the [`Lobby`].

@@ -31,7 +31,7 @@ impl Root {
         let RootSettings { node, number, stripes, slots, members_max, .. } = settings;
         let feed = Feed::new(slots, Some(settings.rescue_rate), now);
         let accepted_max = realm::accepted_max(slots, members_max);
-        let mut hub = Hub::new(now, (node, settings.channel), feed, accepted_max);
+        let mut hub = Hub::new(now, (node, settings.channel), feed, (accepted_max, false));
         hub.epoch = Some(settings.epoch);
         hub.stripes = stripes.clamp(1, limits::MESH_STRIPES_MAX);
         hub.show(settings.ticket);
@@ -81,18 +81,21 @@ impl Root {
     }
 
     pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
-        match self.hub.links.data(cx, conn, bytes) {
-            None => {}
-            Some(News::Hello(hello)) => self.greeted(cx, conn, &hello),
-            Some(News::Message(message)) => {
-                let told = self.realm.message(cx, &mut self.hub, (conn, message));
-                told.unwrap_or_else(|why| self.throw_out(cx, conn, why));
+        let mut next = self.hub.links.data(cx, conn, bytes);
+        while let Some(news) = next {
+            match news {
+                News::Hello(hello) => self.greeted(cx, conn, &hello),
+                News::Message(message) => {
+                    let told = self.realm.message(cx, &mut self.hub, (conn, message));
+                    told.unwrap_or_else(|why| self.throw_out(cx, conn, why));
+                }
+                News::Block(_) => self.throw_out(cx, conn, "nobody sends blocks to a root"),
+                News::Bad(why) => {
+                    self.hub.turn_away(cx, conn, why);
+                    self.realm.lost(cx, &mut self.hub, conn);
+                }
             }
-            Some(News::Block(_)) => self.throw_out(cx, conn, "nobody sends blocks to a root"),
-            Some(News::Bad(why)) => {
-                self.hub.turn_away(cx, conn, why);
-                self.realm.lost(cx, &mut self.hub, conn);
-            }
+            next = self.hub.links.more(cx, conn);
         }
     }
 

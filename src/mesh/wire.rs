@@ -14,7 +14,7 @@
 //! | [`Accept`], [`Refuse`] | parent to child |
 //! | [`Block`] | parent to child, helper to whoever asked |
 //! | [`Want`], answered with a block or [`Gone`] | child to helper or parent |
-//! | [`Beat`] | both, when nothing else was said for half a second |
+//! | [`Beat`] | both, when nothing else was said for a while: a parent half a second |
 //! | [`Report`] | member to root |
 //! | leaving | parent to children, member to root |
 //!
@@ -28,7 +28,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{HEAD_BYTES, Parsed, WireError, parse};
+pub use codec::{BEAT_BYTES, HEAD_BYTES, Parsed, WireError, parse};
 pub use message::{
     Accept, Beat, Block, Denial, Gone, Hello, Join, Loss, Message, Path, Peer, Place, Refuse,
     Refused, Report, Subscribe, Timeline, Want,

@@ -1,5 +1,6 @@
 //! The books of a node, looked through: after each turn in a debug build, and in every test.
 
+use crate::base::port::Conn;
 use crate::channel::playout::Playout;
 use crate::node::trees::Trees;
 use crate::node::{Node, Stopping};
@@ -12,8 +13,9 @@ impl Node {
     /// When they do not agree.
     #[must_use]
     pub fn check_invariants(&self) -> bool {
-        for (_, peer) in self.cx.peers.iter() {
-            let waits = peer.timer.is_some() || peer.closing;
+        for (key, peer) in self.cx.peers.iter() {
+            let looked_at = || self.trees.iter().any(|trees| trees.looks_at(Conn(key)));
+            let waits = peer.timer.is_some() || peer.closing || looked_at();
             assert!(waits, "each connection has a timer or is being closed: {peer:?}");
         }
         self.tv.iter().for_each(|tv| tv.check_invariants(&self.cx));

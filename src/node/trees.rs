@@ -61,6 +61,11 @@ impl Trees {
         self.each.values_mut().filter_map(|tree| tree.mesh.as_mut())
     }
 
+    /// Whether a mesh looks at this connection from time to time, so that it needs no timer.
+    pub(super) fn looks_at(&self, conn: Conn) -> bool {
+        self.meshes().any(|(_, mesh)| mesh.looks_at(conn))
+    }
+
     fn mesh_of(&mut self, conn: Conn) -> Option<&mut Mesh> {
         self.meshes_mut().find(|mesh| mesh.has(conn))
     }

@@ -332,7 +332,7 @@ fn scarce(seed: u64) -> Vec<Case> {
 
 fn large(seed: u64) -> Vec<Case> {
     let mut large = Scenario::new(seed, 10_000);
-    (large.join_every, large.warm) = (5_000_000, 0);
+    (large.join_every, large.warm) = (1_000_000, 0);
     large.mean_life = Some(10 * MINUTE);
     large.silent = true;
     let mut twice = mixed(seed + 1);

@@ -40,11 +40,16 @@ pub const MESH_LOBBY_ADDRESS_MAX: usize = 64;
 pub const MESH_BEAT_EVERY: Duration = Duration::from_millis(500);
 /// Silence after which a parent is lost: three missed beats.
 pub const MESH_SILENCE_MAX: Duration = Duration::from_millis(1_750);
-/// Between two signs of life on all other links and of a child: nobody misses a block while such an
-/// end is silent, and a root has a link to each of its members.
-pub const MESH_IDLE_BEAT_EVERY: Duration = Duration::from_secs(1);
-/// Silence after which such an end is lost: three missed beats.
-pub const MESH_IDLE_SILENCE_MAX: Duration = Duration::from_millis(3_500);
+/// Between two signs of life of an end that was dialled and sends no stripes: a root has a link to
+/// each of its members.
+pub const MESH_IDLE_BEAT_EVERY: Duration = Duration::from_secs(2);
+/// Silence after which such an end is lost: two missed beats. Where a root is lost, another has to
+/// be found before the lead is over.
+pub const MESH_IDLE_SILENCE_MAX: Duration = Duration::from_millis(4_500);
+/// Between two signs of life of an end that dialled: nobody misses a block while a child is silent.
+pub const MESH_CHILD_BEAT_EVERY: Duration = Duration::from_millis(1_500);
+/// Silence after which such an end is lost: two missed beats.
+pub const MESH_CHILD_SILENCE_MAX: Duration = Duration::from_secs(4);
 /// How long a child may take nothing of what is queued for it until nobody's request waits behind
 /// it any more: it is likely to be dead, and not slow.
 pub const MESH_STUCK_AFTER: Duration = Duration::from_millis(500);

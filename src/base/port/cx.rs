@@ -115,6 +115,14 @@ impl Cx {
         peer.timer = Some(self.wheel.insert(self.now.mono.after(after), wake));
     }
 
+    /// Takes a connection's timer away.
+    pub fn disarm(&mut self, conn: Conn) {
+        let Some(peer) = self.peers.get_mut(conn.0).filter(|p| !p.closing) else { return };
+        if let Some(old) = peer.timer.take() {
+            self.wheel.cancel(old);
+        }
+    }
+
     /// Sets a timer that belongs to no connection.
     pub fn wake(&mut self, why: Why, what: u64, after: Duration) -> Timer {
         self.wheel.insert(self.now.mono.after(after), Wake { why, what })

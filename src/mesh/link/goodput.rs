@@ -118,7 +118,7 @@ mod tests {
     fn what_waits_for_those_who_take_nothing_is_no_backlog() {
         let now = |millis| Now { mono: at(millis), wall: Wall(0) };
         let mut cx = Cx::new(now(0), 1);
-        let mut links = Links::new(START);
+        let mut links = Links::new(START, false);
         let children: Vec<_> = (0..4).filter_map(|_| links.accept(&mut cx, None)).collect();
         let feed = |cx: &mut Cx, links: &mut Links, children: &[_]| {
             for child in children {

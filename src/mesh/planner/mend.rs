@@ -1,6 +1,8 @@
 //! Small repairs with every event and rounds every thirty seconds: makeshift places, lifts, what is
 //! above its budget, what is below the mean.
 
+use std::cmp::Reverse;
+
 use crate::base::arena::Key;
 use crate::base::limits::MESH_BALANCE_EVERY;
 use crate::mesh::wire::Stripes;
@@ -201,11 +203,13 @@ impl Planner {
         self.level(most);
     }
 
-    /// Nodes above their budget give a unit away.
-    fn relieve(&mut self, most: usize) {
-        let heavy = |x: &Key| self.at(*x).units > self.budget_of(*x);
-        let all = self.index.everybody.level(0);
-        let heavy: Vec<_> = all.iter().copied().filter(heavy).take(most).collect();
+    /// Nodes above their budget give a unit away, those far above it first.
+    pub(super) fn relieve(&mut self, most: usize) {
+        let excess = |x: &Key| self.at(*x).units.saturating_sub(self.budget_of(*x));
+        let all = self.index.everybody.level(0).iter().copied();
+        let mut heavy: Vec<_> = all.filter(|x| excess(x) > 0).collect();
+        heavy.sort_by_key(|x| Reverse(excess(x)));
+        heavy.truncate(most);
         for p in heavy {
             let widest = self.at(p).links.iter().max_by_key(|l| l.stripes.len()).copied();
             let Some(link) = widest else { continue };

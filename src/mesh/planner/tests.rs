@@ -254,6 +254,39 @@ fn equal_members_carry_equal_loads() {
     assert!(bench.planner.depth_max() <= 7, "depth {}", bench.planner.depth_max());
 }
 
+/// Its children's other stripes come from it, too, until it sends so many more than it is to.
+fn burden(planner: &mut Planner, q: Key, excess: usize) {
+    let children: Vec<Key> = planner.children_of(q).map(|(child, _)| child).collect();
+    for (x, s) in children.iter().flat_map(|x| (0..8).map(|s| (*x, s))) {
+        let elsewhere = planner.parent_of(x, s).is_some_and(|p| p != q && p != planner.root());
+        let enough = planner.units_of(q) >= planner.budget_of(q) + excess;
+        if elsewhere && !enough && !planner.barred(x, q, s) {
+            planner.shift(q, x, Stripes::one(s), Reason::Heir);
+        }
+    }
+    assert_eq!(planner.units_of(q), planner.budget_of(q) + excess);
+}
+
+#[test]
+fn who_is_furthest_above_its_budget_is_relieved_first() {
+    let mut bench = Bench::of(8, 8, 6);
+    bench.crowd(60, 4);
+    bench.rest(60);
+    let planner = &mut bench.planner;
+    let full = |x: &Key| planner.children_of(*x).count() == 4;
+    let full: Vec<Key> = planner.members().filter(full).collect();
+    for (light, heavy) in [(full[0], full[full.len() - 1]), (full[full.len() - 2], full[1])] {
+        burden(planner, light, 1);
+        burden(planner, heavy, 4);
+        let units = [light, heavy].map(|x| planner.units_of(x));
+        planner.relieve(1);
+        let left = [light, heavy].map(|x| planner.units_of(x));
+        assert_eq!(left[0], units[0]);
+        assert!(left[1] < units[1], "{left:?} of {units:?}");
+        planner.relieve(60);
+    }
+}
+
 #[test]
 fn a_member_without_slots_makes_way_at_the_root() {
     let mut bench = Bench::of(4, 1, 1);

@@ -1,6 +1,9 @@
 //! What a member tells of its parents: how far behind they are, how long stripes were without one.
 
+use super::strangers::insider;
 use super::*;
+use crate::base::limits::{MESH_IDLE_BEAT_EVERY, MESH_SILENCE_MAX};
+use crate::mesh::wire::Message;
 
 fn parent_rows(world: &World, host: usize) -> Vec<LinkRow> {
     let host = &world.hosts[host];
@@ -56,4 +59,44 @@ fn the_time_until_a_stripe_comes_again_is_counted() {
     let longest = world.hosts.iter().map(|host| repairs(host).total()).max();
     // A new parent at once, and then the next block, which comes after a second at most.
     assert!(longest < Some(SECOND * 6), "{longest:?}");
+}
+
+/// However many links it has, a member at rest waits for its own next look only.
+#[test]
+fn a_member_wakes_for_all_its_links_at_once() {
+    let mut world = grown(42, 12);
+    world.run(SECOND * 14);
+    for host in &world.hosts[1..] {
+        assert_eq!(host.cx.wheel.len(), host.mesh.timers());
+    }
+    let links = world.hosts[0].cx.peers.len();
+    assert!(world.hosts[0].cx.wheel.len() >= links, "those of a root are spread over time");
+}
+
+/// A link that carried nothing is looked at rarely; who is fed over it counts on more from then on.
+#[test]
+fn who_subscribes_hears_of_its_parent_before_it_gives_it_up() {
+    let mut world = World::new(43, 2, 4);
+    for _ in 0..3 {
+        world.join(8);
+    }
+    world.run(SECOND * 14);
+    let target = 3;
+    assert!(world.hosts[target].mesh.served() < 8, "it has a slot left");
+    for part in 0..10 {
+        let guest = insider(&mut world, target);
+        world.run(SECOND + MESH_IDLE_BEAT_EVERY * part / 10);
+        // From a block on that is far away: nothing but signs of life comes.
+        let (first, stripes) = (world.next_seq + 1_000, vec![(0, 0)]);
+        let subscribe = wire::Subscribe { stripes, first, instead: None };
+        world.say(guest, &Message::Subscribe(subscribe).emit());
+        world.run(SECOND / 10);
+        let before = world.heard(guest).len();
+        assert!(matches!(world.heard(guest)[before - 2..], [Message::Accept(_), Message::Beat(_)]));
+        world.run(MESH_SILENCE_MAX * 6 / 7);
+        let beats = world.heard(guest).len() - before;
+        assert!(beats >= 2, "{beats} beats, {part} tenths on");
+        world.hang_up(guest);
+        world.run(SECOND / 4);
+    }
 }

@@ -18,6 +18,8 @@ const MAGIC: [u8; 2] = *b"VM";
 const VERSION: u8 = 1;
 /// Magic, version, kind, length.
 pub const HEAD_BYTES: usize = 8;
+/// A beat without paths: the frame that is sent most. No frame with bytes behind it is as short.
+pub const BEAT_BYTES: usize = HEAD_BYTES + 11;
 /// "No peer" among the places in a list of peers.
 const NOBODY: u8 = 0xff;
 

@@ -85,6 +85,14 @@ fn what_is_sent_all_the_time_is_written_into_memory_of_its_length() {
 }
 
 #[test]
+fn a_plain_beat_is_shorter_than_the_head_of_any_block() {
+    let beat = Message::Beat(Beat { newest: u64::MAX, late: Stripes::EMPTY, paths: Vec::new() });
+    assert_eq!(beat.emit().len(), BEAT_BYTES);
+    let shortest = Block { movie: "m".into(), name: "m".into(), timeline: None, ..block() };
+    assert!(Message::Block(shortest).emit().len() > BEAT_BYTES);
+}
+
+#[test]
 fn the_small_messages_are_these_bytes() {
     golden(&Message::Leaving, "564d 01 0f 00000000");
     golden(

@@ -1,6 +1,7 @@
 //! What is on its way between hosts, by windows of virtual time. No link is shorter than a window,
 //! so the hosts of one window know nothing of each other: each handles all that it has in the
-//! window before the next one does, which keeps its memory warm.
+//! window before the next one does, which keeps its memory warm. A mere sign of life makes no host
+//! do anything: it is handled before whatever happens there next, at its own moment.
 
 use std::collections::VecDeque;
 
@@ -33,7 +34,17 @@ pub struct Chunk {
     pub body: Option<Body>,
 }
 
+/// A beat without paths, and where in it stands what is late.
+const BEAT: (u8, usize, core::ops::Range<usize>) = (13, 19, 16..18);
+
 impl Chunk {
+    /// Whether it is a beat that tells nothing but that its sender is there, and how far it is.
+    pub fn is_sign_of_life(&self) -> bool {
+        let (kind, length, late) = BEAT;
+        let plain = self.body.is_none() && self.head.len() == length && self.head[3] == kind;
+        plain && self.head[late].iter().all(|byte| *byte == 0)
+    }
+
     pub fn len(&self) -> u64 {
         self.head.len() as u64 + self.body.map_or(0, |body| body.len)
     }
@@ -127,11 +138,14 @@ pub struct Calendar {
     first: u64,
     buckets: VecDeque<Bucket>,
     spare: Vec<Bucket>,
+    /// By host: signs of life that wait for its next turn.
+    waiting: Vec<Vec<Letter>>,
 }
 
 impl Calendar {
     pub fn new(window: u64) -> Self {
-        Self { window, first: 0, buckets: VecDeque::new(), spare: Vec::new() }
+        let (buckets, spare, waiting) = (VecDeque::new(), Vec::new(), Vec::new());
+        Self { window, first: 0, buckets, spare, waiting }
     }
 
     fn bucket(&mut self, at: u64) -> &mut Bucket {
@@ -147,6 +161,23 @@ impl Calendar {
     /// Sends something, to arrive at a moment that is not in a window already begun.
     pub fn post(&mut self, at: u64, (to, from): (Far, Far), news: News) {
         self.bucket(at).push(Letter { at, to, from, news });
+    }
+
+    /// Sends a sign of life to a host that has a process, and so turns of its own.
+    pub fn post_beat(&mut self, at: u64, (to, from): (Far, Far), news: News) {
+        let host = to.host as usize;
+        if self.waiting.len() <= host {
+            self.waiting.resize_with(host + 1, Vec::new);
+        }
+        self.waiting[host].push(Letter { at, to, from, news });
+    }
+
+    /// Adds the signs of life that a host has by a moment, in no order. Whether there are any.
+    pub fn collect(&mut self, host: u32, by: u64, mail: &mut Vec<Letter>) -> bool {
+        let Some(waiting) = self.waiting.get_mut(host as usize) else { return false };
+        let before = mail.len();
+        mail.extend(waiting.extract_if(.., |letter| letter.at < by));
+        mail.len() > before
     }
 
     /// Wakes a host.

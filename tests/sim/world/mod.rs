@@ -28,7 +28,7 @@ use vidstreamd::base::rng::Rng;
 use vidstreamd::mesh::wire::NodeId;
 use vidstreamd::mesh::{Airing, MemberSettings, Mesh, RootSettings, Stats};
 
-use calendar::{Bucket, Far, News};
+use calendar::{Bucket, Far, Letter, News};
 use host::{Host, PORT, address, clocks};
 use line::Line;
 use measure::Survey;
@@ -75,6 +75,8 @@ pub struct World {
     /// Of those that are no more.
     past: Stats,
     trace: u64,
+    /// What a host handles in its turn: one memory for all.
+    mail: Vec<Letter>,
 }
 
 fn node_id(host: u32, life: u32) -> NodeId {
@@ -109,6 +111,7 @@ impl World {
             air_at,
             past: Stats::default(),
             trace: 0,
+            mail: Vec::new(),
             settings,
         };
         let status = Status { state: State::Down, life: 0, side: false, begun: true };
@@ -205,6 +208,11 @@ impl World {
     /// its connections and refuses new ones.
     pub fn kill(&mut self, host: u32, silent: bool) {
         let Some(dead) = self.hosts[host as usize].take() else { return };
+        let mut mail = Vec::new();
+        self.net.calendar.collect(host, u64::MAX, &mut mail);
+        for letter in mail {
+            self.net.calendar.post(letter.at.max(self.now), (letter.to, letter.from), letter.news);
+        }
         if !silent {
             for (far, here) in dead.connections() {
                 if self.net.reach(host, far.host) == Reach::Open {
@@ -339,17 +347,25 @@ impl World {
     /// All hosts have their turn in a window that ends now.
     fn turn(&mut self, mut bucket: Bucket) {
         let end = self.now;
+        let mut mail = core::mem::take(&mut self.mail);
         while let Some(host) = bucket.next_host() {
-            let mut own = core::iter::from_fn(|| bucket.take(host));
+            let waited = self.net.calendar.collect(host, end, &mut mail);
+            mail.extend(core::iter::from_fn(|| bucket.take(host)));
+            if waited {
+                mail.sort_by_key(|letter| letter.at);
+            }
+            let mut own = mail.drain(..);
             if let Some(Some(it)) = self.hosts.get_mut(host as usize) {
                 it.run(&mut self.net, &mut own, end);
                 if it.log.left {
+                    drop(own);
                     self.clear_away(host);
                 }
             } else {
                 own.for_each(|letter| answer_for_nobody(&mut self.net, &letter));
             }
         }
+        self.mail = mail;
         self.net.calendar.give_back(bucket);
     }
 
@@ -369,7 +385,7 @@ impl World {
 }
 
 /// The system of a host without a process resets and refuses; a silent host does nothing.
-fn answer_for_nobody(net: &mut Net, letter: &calendar::Letter) {
+fn answer_for_nobody(net: &mut Net, letter: &Letter) {
     if net.status[letter.to.host as usize].state == State::Silent {
         return;
     }

@@ -84,6 +84,10 @@ impl World {
         self.arrive((pipe, 1), News::Bytes(bytes.to_vec()));
     }
 
+    pub(in crate::mesh::tests) fn hang_up(&mut self, (_, pipe, _): Stranger) {
+        self.arrive((pipe, 1), News::Closed(Gone::Reset));
+    }
+
     /// What was said to a stranger so far.
     pub(in crate::mesh::tests) fn heard(&self, stranger: Stranger) -> Vec<Message> {
         let messages = self.answered(stranger);

@@ -2,7 +2,7 @@
 
 use super::{
     Body, Chunk, Conn, End, Far, Gone, Host, KIND_BLOCK, Net, News, Payload, RETRANSMIT, Reach,
-    Span, Told, retransmitted, seq_and_stripe,
+    Span, State, Told, retransmitted, seq_and_stripe,
 };
 
 impl Host {
@@ -113,8 +113,14 @@ impl Host {
         if at != u64::MAX {
             socket.last_at = (at + socket.delay + jitter).max(socket.last_at);
             let here = Far { host: id, life, conn };
-            let news = News::Bytes(chunk, socket.stuck);
-            net.calendar.post(socket.last_at, (far, here), news);
+            let up = net.status[far.host as usize].state == State::Up && far.host != 0;
+            let waits = up && reach == Reach::Open && chunk.is_sign_of_life();
+            let (at, news) = (socket.last_at, News::Bytes(chunk, socket.stuck));
+            if waits {
+                net.calendar.post_beat(at, (far, here), news);
+            } else {
+                net.calendar.post(at, (far, here), news);
+            }
         }
         if reach == Reach::Open {
             net.told.push_back(Told::Sent(conn, length));

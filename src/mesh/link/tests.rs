@@ -1,0 +1,150 @@
+//! Frames that come in any pieces, and when links are looked at.
+
+use core::time::Duration;
+
+use super::*;
+use crate::base::time::{Now, Wall};
+use crate::mesh::wire::{Gone, Stripes};
+
+const START: Mono = Mono(7_000_000_000);
+
+fn now(mono: Mono) -> Now {
+    Now { mono, wall: Wall(0) }
+}
+
+/// A link that others made and that is up.
+fn up(looks: bool) -> (Cx, Links, Conn) {
+    let (mut cx, mut links) = (Cx::new(now(START), 1), Links::new(START, looks));
+    let conn = links.accept(&mut cx, None).unwrap();
+    let hello = Hello { node: NodeId(9), epoch: None, ticket: [0; 16], channel: "one".into() };
+    let frame = Message::Hello(hello).emit();
+    let (first, rest) = frame.split_at(BEAT_BYTES);
+    assert_eq!(links.data(&mut cx, conn, first), None);
+    assert_eq!(asked(&mut cx), rest.len());
+    assert!(matches!(links.data(&mut cx, conn, rest), Some(News::Hello(_))));
+    assert_eq!(asked(&mut cx), BEAT_BYTES);
+    (cx, links, conn)
+}
+
+/// Bytes that it wants next.
+fn asked(cx: &mut Cx) -> usize {
+    let take = |output: &Output| match output {
+        Output::Take { bytes, .. } => Some(*bytes as usize),
+        _ => None,
+    };
+    let last = cx.out.iter().filter_map(take).next_back().unwrap();
+    cx.out.clear();
+    last
+}
+
+/// All that it makes of some bytes.
+fn told(cx: &mut Cx, links: &mut Links, conn: Conn, bytes: &[u8]) -> Vec<Message> {
+    let mut all = Vec::new();
+    let mut next = links.data(cx, conn, bytes);
+    while let Some(news) = next {
+        let News::Message(message) = news else { panic!("{news:?}") };
+        all.push(message);
+        next = links.more(cx, conn);
+    }
+    all
+}
+
+#[test]
+fn frames_come_in_any_pieces() {
+    let gone = |seq| Message::Gone(Gone { seq, stripe: 3 });
+    let beat = wire::Beat { newest: 5, late: Stripes::EMPTY, paths: Vec::new() };
+    let all = [Message::Leaving, gone(1), Message::Beat(beat), gone(2), Message::Leaving];
+    let bytes: Vec<u8> = all.iter().flat_map(Message::emit).collect();
+    // What arrives at a time, if not all that was asked for.
+    for most in [1, 2, 7, 8, 9, BEAT_BYTES] {
+        let (mut cx, mut links, conn) = up(true);
+        let (mut left, mut want, mut heard) = (&bytes[..], BEAT_BYTES, Vec::new());
+        while !left.is_empty() {
+            let (some, rest) = left.split_at(want.min(most).min(left.len()));
+            heard.extend(told(&mut cx, &mut links, conn, some));
+            (left, want) = (rest, asked(&mut cx));
+            assert!((1..=BEAT_BYTES).contains(&want));
+        }
+        assert_eq!(heard, all, "{most} bytes at a time");
+    }
+}
+
+#[test]
+fn no_byte_behind_the_head_of_a_block_is_asked_for() {
+    let (mut cx, mut links, conn) = up(true);
+    let block = Block {
+        seq: 1,
+        stripe: 0,
+        stripes: 1,
+        length: 40,
+        range: 0..40,
+        air: Wall(0),
+        lasts: Duration::from_secs(1),
+        block_hash: [0; 32],
+        stripe_hash: [0; 32],
+        movie: "m".into(),
+        name: "m".into(),
+        timeline: None,
+    };
+    // The shortest frame before it, so that as much of it as can be comes with that.
+    let bytes = [Message::Leaving.emit(), Message::Block(block).emit()].concat();
+    let (first, rest) = bytes.split_at(BEAT_BYTES);
+    assert_eq!(told(&mut cx, &mut links, conn, first), [Message::Leaving]);
+    assert_eq!(asked(&mut cx), rest.len());
+    assert!(matches!(links.data(&mut cx, conn, rest), Some(News::Block(_))));
+    assert!(cx.out.is_empty(), "its owner says where the rest goes: {:?}", cx.out);
+}
+
+#[test]
+fn a_member_looks_at_its_links_and_a_root_has_timers() {
+    for looks in [true, false] {
+        let (mut cx, mut links, conn) = up(looks);
+        assert_eq!(cx.wheel.is_empty(), looks);
+        let half = Duration::from_millis(500);
+        assert_eq!(links.due(START.after(half)).contains(&conn), looks);
+        cx.now = now(START.after(half));
+        let idle = links.timer(&mut cx, conn, Use::default());
+        assert_eq!(idle, Pulse::Quiet, "nothing is due on a new link");
+        assert_eq!(cx.wheel.is_empty(), looks);
+        links.hasten(&mut cx, conn);
+        let next = START.after(half * 2);
+        assert_eq!(links.due(next).contains(&conn), looks, "its use has changed");
+        let timer = cx.wheel.next();
+        assert_eq!(timer, Some(next).filter(|_| !looks));
+    }
+}
+
+#[test]
+fn who_sends_nothing_else_speaks_often_enough() {
+    let uses = [
+        (Use { feeds: true, ..Use::default() }, limits::MESH_SILENCE_MAX),
+        (Use::default(), limits::MESH_IDLE_SILENCE_MAX),
+    ];
+    for looks in [true, false] {
+        for (used, patience) in uses {
+            // It says something else at any moment, and then nothing.
+            for after in (0..4_000).step_by(130) {
+                let (mut cx, mut links, conn) = up(looks);
+                let spoke = START.after(Duration::from_millis(after));
+                let mut said = false;
+                for tick in 1..40 {
+                    cx.now = now(START.after(limits::MESH_TICK_EVERY * tick));
+                    if !said && cx.now.mono >= spoke {
+                        links.say(&mut cx, conn, &Message::Leaving);
+                        said = true;
+                        links.sent(cx.now.mono, conn, 8);
+                    }
+                    links.all.get_mut(conn.0).unwrap().heard = cx.now.mono;
+                    let mut due = links.due(cx.now.mono);
+                    due.extend(cx.wheel.pop_due(cx.now.mono).map(|_| conn));
+                    let quiet = cx.now.mono.since(links.get(conn).unwrap().spoke);
+                    assert!(quiet < patience, "{used:?}: {quiet:?} of silence, {after} ms");
+                    if !due.is_empty() && links.timer(&mut cx, conn, used) == Pulse::Beat {
+                        links.say(&mut cx, conn, &Message::Leaving);
+                        links.sent(cx.now.mono, conn, 8);
+                    }
+                }
+            }
+        }
+    }
+}
