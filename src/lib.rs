@@ -14,13 +14,11 @@
 //!
 //! | role | sources | sinks |
 //! |---|---|---|
-//! | server | playout | tv, http, [`mesh`] (root, for the first channel) |
+//! | server | playout | tv, http, [`mesh`] (root) |
 //! | relay | tv or mesh | tv, http, mesh |
 //! | client | tv or mesh | spool, http, mesh |
 //!
-//! The relay trees are switched on by `[mesh]`. Still missing there: channels after the first, a
-//! relay as the root of a part of its own, the mesh under a tv server that knows nothing of it, and
-//! the trees on the control socket.
+//! The relay trees are switched on by `[mesh]`, for all channels of a node over one port.
 //!
 //! Beside the channels a server may have [`events`], the live ticker: one datagram an event to
 //! everybody who registered, from a simulated match or from lines that others write. It shares
@@ -100,11 +98,13 @@
 //!   it, and the kernel gathers them. Frames of mkv and fMP4 are never copied; ts is made once.
 //! * The relay trees carry where a block lies on its programme's timeline, so that a relay makes
 //!   the very segments of its server, under the same names.
-//! * Only parents beat twice a second; all other ends of links say something once a second and are
-//!   lost after three and a half: nobody misses a block when such an end is silent, and a root has
-//!   a link to each member. A member is a leaf when it was seen to send less than the channel, not
-//!   one and a half times that: what is measured is always a little below the uplink, so that
-//!   uplinks of one and a half channels made a leaf of everybody.
+//! * Only parents beat twice a second. Whoever dialled speaks every 1.5 s and is lost after 4 s,
+//!   other ends every 2 s and 4.5 s: nobody misses a block when such an end is silent, and a root
+//!   has a link to each member. A member has no timer for each of its links, but looks at those
+//!   that are due when it looks for what is late, four times a second: it wakes once for all. A
+//!   member is a leaf when it was seen to send less than the channel, not one and a half times
+//!   that: what is measured is always a little below the uplink, so that uplinks of one and a half
+//!   channels made a leaf of everybody.
 //! * What members ask of each other goes out behind all that was promised to children, over all
 //!   links of a node, waits for 550 ms at most and is refused in words: else helpers became late
 //!   themselves, and a mesh of modest uplinks never got up again.

@@ -12,7 +12,7 @@
 //! * A blob's [`Blob`] is made by the node with [`Output::Open`] or [`Output::Create`] and is the
 //!   node's until [`Output::Release`]; what `io` still sends or stores of it lives on there.
 //! * Every connection has a timer ([`Peer::timer`]), is one of those that a member of a mesh looks
-//!   at four times a second, or is being closed; checked by the node.
+//!   at when it wakes for all of them, or is being closed; checked by the node.
 
 mod cx;
 mod gather;

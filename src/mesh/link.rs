@@ -491,11 +491,11 @@ impl Link {
             if self.node.is_none() {
                 return News::Bad("a block before any hello".to_owned());
             }
-            self.note_begun(usize::from(block.stripe), block.seq);
-            self.body = Body::Undecided(u64::from(block.range.end - block.range.start));
             if !self.inbox.is_empty() {
                 return News::Bad("bytes behind a head that were not asked for".to_owned());
             }
+            self.note_begun(usize::from(block.stripe), block.seq);
+            self.body = Body::Undecided(u64::from(block.range.end - block.range.start));
             return News::Block(block);
         }
         take(cx, conn, BEAT_BYTES as u64);

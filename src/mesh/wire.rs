@@ -26,7 +26,7 @@ mod codec;
 mod message;
 mod set;
 #[cfg(test)]
-mod tests;
+pub(in crate::mesh) mod tests;
 
 pub use codec::{BEAT_BYTES, HEAD_BYTES, Parsed, WireError, parse};
 pub use message::{

@@ -16,7 +16,7 @@ impl Node {
         for (key, peer) in self.cx.peers.iter() {
             let looked_at = || self.trees.iter().any(|trees| trees.looks_at(Conn(key)));
             let waits = peer.timer.is_some() || peer.closing || looked_at();
-            assert!(waits, "each connection has a timer or is being closed: {peer:?}");
+            assert!(waits, "each connection is waited for or is being closed: {peer:?}");
         }
         self.tv.iter().for_each(|tv| tv.check_invariants(&self.cx));
         self.client.iter().for_each(|c| c.check_invariants(&self.cx));

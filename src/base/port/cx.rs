@@ -107,10 +107,8 @@ impl Cx {
 
     /// Sets a connection's one timer, in place of the one it had.
     pub fn arm(&mut self, conn: Conn, why: Why, after: Duration) {
+        self.disarm(conn);
         let Some(peer) = self.peers.get_mut(conn.0).filter(|p| !p.closing) else { return };
-        if let Some(old) = peer.timer.take() {
-            self.wheel.cancel(old);
-        }
         let wake = Wake { why, what: conn.0.to_bits() };
         peer.timer = Some(self.wheel.insert(self.now.mono.after(after), wake));
     }

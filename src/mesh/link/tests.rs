@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::base::time::{Now, Wall};
+use crate::mesh::wire::tests::block;
 use crate::mesh::wire::{Gone, Stripes};
 
 const START: Mono = Mono(7_000_000_000);
@@ -12,11 +13,16 @@ fn now(mono: Mono) -> Now {
     Now { mono, wall: Wall(0) }
 }
 
-/// A link that others made and that is up.
-fn up(looks: bool) -> (Cx, Links, Conn) {
+/// A link that is up, which others made or this end.
+fn up(looks: bool, dialled: bool) -> (Cx, Links, Conn) {
     let (mut cx, mut links) = (Cx::new(now(START), 1), Links::new(START, looks));
-    let conn = links.accept(&mut cx, None).unwrap();
     let hello = Hello { node: NodeId(9), epoch: None, ticket: [0; 16], channel: "one".into() };
+    let conn = if dialled {
+        links.dial(&mut cx, SocketAddr::from(([127, 0, 0, 1], 9)), &hello)
+    } else {
+        links.accept(&mut cx, None)
+    };
+    let conn = conn.unwrap();
     let frame = Message::Hello(hello).emit();
     let (first, rest) = frame.split_at(BEAT_BYTES);
     assert_eq!(links.data(&mut cx, conn, first), None);
@@ -57,7 +63,7 @@ fn frames_come_in_any_pieces() {
     let bytes: Vec<u8> = all.iter().flat_map(Message::emit).collect();
     // What arrives at a time, if not all that was asked for.
     for most in [1, 2, 7, 8, 9, BEAT_BYTES] {
-        let (mut cx, mut links, conn) = up(true);
+        let (mut cx, mut links, conn) = up(true, false);
         let (mut left, mut want, mut heard) = (&bytes[..], BEAT_BYTES, Vec::new());
         while !left.is_empty() {
             let (some, rest) = left.split_at(want.min(most).min(left.len()));
@@ -71,23 +77,9 @@ fn frames_come_in_any_pieces() {
 
 #[test]
 fn no_byte_behind_the_head_of_a_block_is_asked_for() {
-    let (mut cx, mut links, conn) = up(true);
-    let block = Block {
-        seq: 1,
-        stripe: 0,
-        stripes: 1,
-        length: 40,
-        range: 0..40,
-        air: Wall(0),
-        lasts: Duration::from_secs(1),
-        block_hash: [0; 32],
-        stripe_hash: [0; 32],
-        movie: "m".into(),
-        name: "m".into(),
-        timeline: None,
-    };
+    let (mut cx, mut links, conn) = up(true, false);
     // The shortest frame before it, so that as much of it as can be comes with that.
-    let bytes = [Message::Leaving.emit(), Message::Block(block).emit()].concat();
+    let bytes = [Message::Leaving.emit(), Message::Block(block()).emit()].concat();
     let (first, rest) = bytes.split_at(BEAT_BYTES);
     assert_eq!(told(&mut cx, &mut links, conn, first), [Message::Leaving]);
     assert_eq!(asked(&mut cx), rest.len());
@@ -96,9 +88,16 @@ fn no_byte_behind_the_head_of_a_block_is_asked_for() {
 }
 
 #[test]
+fn bytes_behind_the_head_of_a_block_that_nobody_asked_for_are_nonsense() {
+    let (mut cx, mut links, conn) = up(true, false);
+    let bytes = [&Message::Block(block()).emit()[..], &[0]].concat();
+    assert!(matches!(links.data(&mut cx, conn, &bytes), Some(News::Bad(_))));
+}
+
+#[test]
 fn a_member_looks_at_its_links_and_a_root_has_timers() {
     for looks in [true, false] {
-        let (mut cx, mut links, conn) = up(looks);
+        let (mut cx, mut links, conn) = up(looks, false);
         assert_eq!(cx.wheel.is_empty(), looks);
         let half = Duration::from_millis(500);
         assert_eq!(links.due(START.after(half)).contains(&conn), looks);
@@ -116,15 +115,19 @@ fn a_member_looks_at_its_links_and_a_root_has_timers() {
 
 #[test]
 fn who_sends_nothing_else_speaks_often_enough() {
+    let (idle, child) = (limits::MESH_IDLE_SILENCE_MAX, limits::MESH_CHILD_SILENCE_MAX);
     let uses = [
-        (Use { feeds: true, ..Use::default() }, limits::MESH_SILENCE_MAX),
-        (Use::default(), limits::MESH_IDLE_SILENCE_MAX),
+        (false, Use { feeds: true, ..Use::default() }, limits::MESH_SILENCE_MAX),
+        (false, Use::default(), idle),
+        (true, Use::default(), child),
+        (true, Use { fed: true, ..Use::default() }, child),
     ];
     for looks in [true, false] {
-        for (used, patience) in uses {
+        for (dialled, used, patience) in uses {
             // It says something else at any moment, and then nothing.
             for after in (0..4_000).step_by(130) {
-                let (mut cx, mut links, conn) = up(looks);
+                let (mut cx, mut links, conn) = up(looks, dialled);
+                links.sent(START, conn, links.queued(conn));
                 let spoke = START.after(Duration::from_millis(after));
                 let mut said = false;
                 for tick in 1..40 {

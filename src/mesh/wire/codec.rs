@@ -142,7 +142,8 @@ impl Message {
     fn about(&self) -> usize {
         match self {
             Self::Beat(beat) => {
-                11 + beat.paths.iter().map(|path| 4 + 8 * path.nodes.len()).sum::<usize>()
+                BEAT_BYTES - HEAD_BYTES
+                    + beat.paths.iter().map(|path| 4 + 8 * path.nodes.len()).sum::<usize>()
             }
             Self::Block(block) => {
                 let timeline = if block.timeline.is_some() { 11 } else { 0 };

@@ -33,7 +33,7 @@ fn stripes(set: &[usize]) -> Stripes {
     set.iter().copied().collect()
 }
 
-fn block() -> Block {
+pub(in crate::mesh) fn block() -> Block {
     Block {
         seq: 4711,
         stripe: 1,

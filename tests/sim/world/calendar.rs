@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use vidstreamd::base::port::{Conn, Gone};
+use vidstreamd::mesh::wire::BEAT_BYTES;
 
 /// The end of a connection: a host, which of its processes, and its name there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,15 +35,16 @@ pub struct Chunk {
     pub body: Option<Body>,
 }
 
-/// A beat without paths, and where in it stands what is late.
-const BEAT: (u8, usize, core::ops::Range<usize>) = (13, 19, 16..18);
+/// The kind of a beat, and where in it stands what is late.
+const KIND_BEAT: u8 = 13;
+const LATE: core::ops::Range<usize> = 16..18;
 
 impl Chunk {
     /// Whether it is a beat that tells nothing but that its sender is there, and how far it is.
     pub fn is_sign_of_life(&self) -> bool {
-        let (kind, length, late) = BEAT;
-        let plain = self.body.is_none() && self.head.len() == length && self.head[3] == kind;
-        plain && self.head[late].iter().all(|byte| *byte == 0)
+        let frame = &self.head;
+        let plain = self.body.is_none() && frame.len() == BEAT_BYTES && frame[3] == KIND_BEAT;
+        plain && frame[LATE].iter().all(|byte| *byte == 0)
     }
 
     pub fn len(&self) -> u64 {
@@ -172,7 +174,7 @@ impl Calendar {
         self.waiting[host].push(Letter { at, to, from, news });
     }
 
-    /// Adds the signs of life that a host has by a moment, in no order. Whether there are any.
+    /// Adds the signs of life that a host has by a moment, in the order of sending; whether any.
     pub fn collect(&mut self, host: u32, by: u64, mail: &mut Vec<Letter>) -> bool {
         let Some(waiting) = self.waiting.get_mut(host as usize) else { return false };
         let before = mail.len();
@@ -212,5 +214,29 @@ impl Calendar {
         bucket.wakes.clear();
         (bucket.next, bucket.woken) = (0, 0);
         self.spare.push(bucket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vidstreamd::mesh::wire::{Beat, Message, NodeId, Path, Stripes};
+
+    use super::Chunk;
+
+    #[test]
+    fn only_what_makes_nobody_do_anything_waits() {
+        let beat = |late, paths| Message::Beat(Beat { newest: u64::MAX, late, paths });
+        let path = Path { stripes: Stripes::one(0), nodes: vec![NodeId(1)] };
+        let cases = [
+            (beat(Stripes::EMPTY, Vec::new()), true),
+            (beat(Stripes::one(0), Vec::new()), false),
+            (beat(Stripes::one(15), Vec::new()), false),
+            (beat(Stripes::EMPTY, vec![path]), false),
+            (Message::Leaving, false),
+        ];
+        for (message, waits) in cases {
+            let chunk = Chunk { head: message.emit().into(), body: None };
+            assert_eq!(chunk.is_sign_of_life(), waits, "{message:?}");
+        }
     }
 }

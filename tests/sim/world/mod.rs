@@ -208,11 +208,6 @@ impl World {
     /// its connections and refuses new ones.
     pub fn kill(&mut self, host: u32, silent: bool) {
         let Some(dead) = self.hosts[host as usize].take() else { return };
-        let mut mail = Vec::new();
-        self.net.calendar.collect(host, u64::MAX, &mut mail);
-        for letter in mail {
-            self.net.calendar.post(letter.at.max(self.now), (letter.to, letter.from), letter.news);
-        }
         if !silent {
             for (far, here) in dead.connections() {
                 if self.net.reach(host, far.host) == Reach::Open {
@@ -237,6 +232,12 @@ impl World {
     }
 
     fn bury(&mut self, dead: &Host) {
+        // What waited for its next turn is answered by its system, if by anybody.
+        let mut mail = Vec::new();
+        self.net.calendar.collect(dead.id, u64::MAX, &mut mail);
+        for letter in mail {
+            self.net.calendar.post(letter.at.max(self.now), (letter.to, letter.from), letter.news);
+        }
         self.alive.retain(|host| *host != dead.id);
         self.count_missing(dead);
         self.count_slots(dead);
