@@ -101,10 +101,11 @@
 //! * Only parents beat twice a second. Whoever dialled speaks every 1.5 s and is lost after 4 s,
 //!   other ends every 2 s and 4.5 s: nobody misses a block when such an end is silent, and a root
 //!   has a link to each member. A member has no timer for each of its links, but looks at those
-//!   that are due when it looks for what is late, four times a second: it wakes once for all. A
-//!   member is a leaf when it was seen to send less than the channel, not one and a half times
-//!   that: what is measured is always a little below the uplink, so that uplinks of one and a half
-//!   channels made a leaf of everybody.
+//!   that are due when it looks for what is late: it wakes once for all. It looks four times a
+//!   second only while there is something that may have to be done soon, else twice. A member is a
+//!   leaf when it was seen to send less than the channel, not one and a half times that: what is
+//!   measured is always a little below the uplink, so that uplinks of one and a half channels made
+//!   a leaf of everybody.
 //! * What members ask of each other goes out behind all that was promised to children, over all
 //!   links of a node, waits for 550 ms at most and is refused in words: else helpers became late
 //!   themselves, and a mesh of modest uplinks never got up again.

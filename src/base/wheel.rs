@@ -87,6 +87,9 @@ pub struct Wheel<T> {
     asked: u64,
     serial: NonZeroU64,
     len: usize,
+    /// The only timer and its tick, while there is one only, which hangs nowhere: many small wheels
+    /// would touch more memory than a cache holds.
+    lone: Option<(u32, u64)>,
     /// Room to sort one tick's timers in, kept between uses.
     sorting: Vec<u32>,
 }
@@ -106,6 +109,7 @@ impl<T> Wheel<T> {
             asked: elapsed,
             serial: NonZeroU64::MIN,
             len: 0,
+            lone: None,
             sorting: Vec::new(),
         }
     }
@@ -125,7 +129,14 @@ impl<T> Wheel<T> {
         let tick = first_tick_from(at).max(self.asked + 1);
         let entry = Entry { deadline: at, tick, serial, value: Some(value) };
         let link = self.store(entry);
-        self.hang(link);
+        if self.len == 0 {
+            self.lone = Some((link, tick));
+        } else {
+            if let Some((first, _)) = self.lone.take() {
+                self.hang(first);
+            }
+            self.hang(link);
+        }
         self.len += 1;
         Timer { at: link, serial }
     }
@@ -137,7 +148,11 @@ impl<T> Wheel<T> {
             return None;
         }
         let value = entry.value.take()?;
-        self.discard(timer.at);
+        if self.lone.take_if(|(link, _)| *link == timer.at).is_some() {
+            self.free(timer.at);
+        } else {
+            self.discard(timer.at);
+        }
         Some(value)
     }
 
@@ -149,6 +164,16 @@ impl<T> Wheel<T> {
     pub fn pop_due(&mut self, now: Mono) -> Option<(Mono, T)> {
         let target = last_tick_before(now) + 1;
         self.asked = self.asked.max(target);
+        if let Some((link, tick)) = self.lone {
+            self.elapsed = self.elapsed.max(tick.min(target));
+            if tick > target {
+                return None;
+            }
+            self.lone = None;
+            let fired = self.fire(link);
+            self.free(link);
+            return Some(fired);
+        }
         while self.link(DUE).next == DUE {
             match self.next_slot_start() {
                 Some(start) if start <= target => self.arrive(start),
@@ -167,6 +192,9 @@ impl<T> Wheel<T> {
     /// beyond the reach: then `pop_due` finds nothing but a later `next`.
     #[must_use]
     pub fn next(&self) -> Option<Mono> {
+        if let Some((_, tick)) = self.lone {
+            return Some(moment(tick));
+        }
         if self.link(DUE).next != DUE {
             return Some(moment(self.elapsed));
         }
@@ -178,6 +206,10 @@ impl<T> Wheel<T> {
     /// nearest slot of each level and all of the last.
     #[must_use]
     pub fn next_timer(&self) -> Option<(Mono, &T)> {
+        if let Some((link, _)) = self.lone {
+            let lone = self.entry(link);
+            return lone.value.as_ref().map(|value| (lone.deadline, value));
+        }
         let nearest = (0..LEVELS - 1).filter_map(|level| {
             let (_, slot) = self.nearest(level)?;
             Some(level * SLOTS + slot)
@@ -207,7 +239,12 @@ impl<T> Wheel<T> {
     /// When links, occupancy bits, slots and counts do not agree.
     pub fn check_invariants(&self) {
         let hanging: usize = (0..LISTS).map(|list| self.check_list(list)).sum();
-        assert_eq!(hanging, self.len, "as many timers hang in lists as are counted");
+        let lone = usize::from(self.lone.is_some());
+        assert_eq!(hanging + lone, self.len, "as many timers hang in lists as are counted");
+        if let Some((link, tick)) = self.lone {
+            assert!(hanging == 0 && tick > self.elapsed, "a lone timer is alone, and to come");
+            assert!(self.entry(link).value.is_some(), "a lone timer has a value");
+        }
         let mut free = 0;
         let mut link = self.free;
         while link != NONE {
@@ -216,7 +253,8 @@ impl<T> Wheel<T> {
             assert!(free <= self.entries.len(), "the chain of free entries ends");
             link = self.link(link).next;
         }
-        assert_eq!(hanging + free, self.entries.len(), "an entry is free or hangs in a list");
+        let known = hanging + lone + free;
+        assert_eq!(known, self.entries.len(), "an entry is free, alone or hangs in a list");
     }
 
     fn check_list(&self, list: u32) -> usize {
@@ -298,6 +336,10 @@ impl<T> Wheel<T> {
         if prev == next && prev < DUE {
             self.bits[index(prev / SLOTS)] &= !(1 << (prev % SLOTS));
         }
+        self.free(link);
+    }
+
+    fn free(&mut self, link: u32) {
         self.links[index(link)].next = self.free;
         self.free = link;
         self.len -= 1;
@@ -305,11 +347,15 @@ impl<T> Wheel<T> {
 
     fn pop_first_due(&mut self) -> (Mono, T) {
         let link = self.link(DUE).next;
-        let entry = &mut self.entries[index(link - LISTS)];
-        let value = entry.value.take().expect("what hangs in a list has a value");
-        let deadline = entry.deadline;
+        let fired = self.fire(link);
         self.discard(link);
-        (deadline, value)
+        fired
+    }
+
+    fn fire(&mut self, link: u32) -> (Mono, T) {
+        let entry = &mut self.entries[index(link - LISTS)];
+        let value = entry.value.take().expect("a timer that has not fired has a value");
+        (entry.deadline, value)
     }
 
     /// How many slots ahead the nearest occupied slot of a level is (1 to 64), and which it is. The

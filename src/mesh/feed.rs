@@ -39,32 +39,36 @@ struct Cursor {
     until: Option<u64>,
 }
 
+/// A child. What is asked of all children again and again stands in their map.
 #[derive(Debug)]
 struct Child {
-    node: NodeId,
+    /// Which stripes it is sent.
+    stripes: Stripes,
     served: bool,
-    /// One for each stripe that it is sent, lowest first.
-    cursors: Vec<Cursor>,
-    wants: VecDeque<wants::Asked>,
     /// Whether the last thing queued for it was of its stripes.
     pushed: bool,
     /// Whether there may be more for it than its link has room for.
     held_back: bool,
+    node: NodeId,
+    account: Box<Account>,
+}
+
+#[derive(Debug)]
+struct Account {
+    /// One for each stripe that it is sent, lowest first.
+    cursors: Vec<Cursor>,
+    wants: VecDeque<wants::Asked>,
     /// When it last had a subscription or asked for something.
     used: Mono,
 }
 
 impl Child {
-    fn stripes(&self) -> Stripes {
-        self.cursors.iter().map(|cursor| cursor.stripe).collect()
-    }
-
     fn cursor(&self, stripe: usize) -> Option<&Cursor> {
-        self.cursors.iter().find(|cursor| cursor.stripe == stripe)
+        self.account.cursors.iter().find(|cursor| cursor.stripe == stripe)
     }
 
     fn cursor_mut(&mut self, stripe: usize) -> Option<&mut Cursor> {
-        self.cursors.iter_mut().find(|cursor| cursor.stripe == stripe)
+        self.account.cursors.iter_mut().find(|cursor| cursor.stripe == stripe)
     }
 
     /// Begins with a stripe, or goes on with it from elsewhere.
@@ -73,8 +77,15 @@ impl Child {
             *old = cursor;
             return;
         }
-        let at = self.cursors.partition_point(|other| other.stripe < cursor.stripe);
-        self.cursors.insert(at, cursor);
+        let at = self.account.cursors.partition_point(|other| other.stripe < cursor.stripe);
+        self.account.cursors.insert(at, cursor);
+        self.stripes.add(cursor.stripe);
+    }
+
+    /// Is sent nothing from some stripes any more.
+    fn drop_stripes(&mut self, stripes: Stripes) {
+        self.account.cursors.retain(|cursor| !stripes.has(cursor.stripe));
+        self.stripes -= stripes;
     }
 }
 
@@ -157,14 +168,14 @@ impl Feed {
         if self.children.contains_key(&conn) {
             return;
         }
+        let account = Account { cursors: Vec::new(), wants: VecDeque::new(), used: now };
         let child = Child {
-            node,
+            stripes: Stripes::EMPTY,
             served: false,
-            cursors: Vec::new(),
-            wants: VecDeque::new(),
             pushed: false,
             held_back: false,
-            used: now,
+            node,
+            account: Box::new(account),
         };
         self.children.insert(conn, child);
     }
@@ -172,7 +183,7 @@ impl Feed {
     /// A link is gone; its slot is free.
     pub(super) fn gone(&mut self, conn: Conn) -> Option<NodeId> {
         let child = self.children.remove(&conn)?;
-        self.wanted -= child.wants.len();
+        self.wanted -= child.account.wants.len();
         Some(child.node)
     }
 
@@ -181,21 +192,35 @@ impl Feed {
         self.children.values().filter(|child| child.served).count()
     }
 
+    /// Whether somebody waits for bytes that it has asked for.
+    pub(super) fn is_asked(&self) -> bool {
+        self.wanted > 0
+    }
+
     /// Stripes that somebody is sent.
     pub(super) fn forwards(&self) -> Stripes {
         let served = self.children.values().filter(|child| child.served);
-        served.fold(Stripes::EMPTY, |set, child| set | child.stripes())
+        served.fold(Stripes::EMPTY, |set, child| set | child.stripes)
+    }
+
+    /// Stripes that somebody is sent or waits for; all, when somebody waits for a slot.
+    pub(super) fn subscribed(&self) -> Stripes {
+        let each = self.children.values().map(|child| {
+            let waits = !child.served && !child.stripes.is_empty();
+            if waits { Stripes::first(limits::MESH_STRIPES_MAX) } else { child.stripes }
+        });
+        each.fold(Stripes::EMPTY, |set, stripes| set | stripes)
     }
 
     /// The links of all who have a slot or wait for one.
     pub(super) fn subscribers(&self) -> Vec<Conn> {
-        let subscribed = self.children.iter().filter(|(_, child)| !child.cursors.is_empty());
+        let subscribed = self.children.iter().filter(|(_, child)| !child.stripes.is_empty());
         subscribed.map(|(conn, _)| *conn).collect()
     }
 
     /// What goes over a link.
     pub(super) fn stripes_of(&self, conn: Conn) -> Stripes {
-        self.children.get(&conn).map_or(Stripes::EMPTY, Child::stripes)
+        self.children.get(&conn).map_or(Stripes::EMPTY, |child| child.stripes)
     }
 
     /// Everybody who is sent something.
@@ -203,8 +228,8 @@ impl Feed {
         let row = |(conn, child): (&Conn, &Child)| Fed {
             conn: *conn,
             node: child.node,
-            stripes: child.stripes(),
-            seq: child.cursors.iter().map(|cursor| cursor.seq).min(),
+            stripes: child.stripes,
+            seq: child.account.cursors.iter().map(|cursor| cursor.seq).min(),
         };
         self.children.iter().map(row).collect()
     }
@@ -261,7 +286,7 @@ impl Feed {
                 child.put(Cursor { stripe: s, seq, offset, until: None });
             }
         }
-        child.used = now;
+        child.account.used = now;
         child.served |= free;
         self.served_most = self.served_most.max(self.served());
     }
@@ -295,9 +320,9 @@ impl Feed {
     /// Takes a child's slot away.
     fn strike(&mut self, cx: &mut Cx, links: &mut Links, conn: Conn, why: Refused) {
         let Some(child) = self.children.get_mut(&conn) else { return };
-        let stripes = child.stripes();
-        child.cursors.clear();
-        (child.served, child.used) = (false, cx.now.mono);
+        let stripes = child.stripes;
+        child.drop_stripes(stripes);
+        (child.served, child.account.used) = (false, cx.now.mono);
         if !stripes.is_empty() {
             links.say(cx, conn, &Message::Refuse(Refuse { stripes, why }));
         }
@@ -310,7 +335,7 @@ impl Feed {
             let Some(cursor) = child.cursor_mut(s) else { continue };
             cursor.until = Some(release.from);
             if cursor.seq >= release.from {
-                child.cursors.retain(|cursor| cursor.stripe != s);
+                child.drop_stripes(Stripes::one(s));
             }
         }
         child.rest(now);
@@ -318,7 +343,7 @@ impl Feed {
 
     /// Gives waiting children their slots, when the block of the plan is here.
     fn promote(&mut self, cx: &mut Cx, links: &mut Links, store: &Store) {
-        let waits = |child: &Child| !child.served && !child.cursors.is_empty();
+        let waits = |child: &Child| !child.served && !child.stripes.is_empty();
         let due = store.last().is_some_and(|last| last >= self.listed_from);
         while let Some((conn, node)) =
             self.children.iter().find(|(_, c)| waits(c)).map(|(conn, child)| (*conn, child.node))
@@ -363,8 +388,7 @@ impl Feed {
         store: &Store,
         stripe: usize,
     ) {
-        let takes = |child: &Child| child.cursor(stripe).is_some();
-        let due = self.children.iter().filter(|(_, child)| takes(child));
+        let due = self.children.iter().filter(|(_, child)| child.stripes.has(stripe));
         let due: Vec<Conn> = due.map(|(conn, _)| *conn).collect();
         for conn in due {
             self.pump_one(cx, links, store, conn);
@@ -398,12 +422,12 @@ impl Feed {
     fn pump_one(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) {
         let Some(child) = self.children.get_mut(&conn) else { return };
         loop {
-            child.held_back = !links.has_room(conn) || !cx.is_open(conn);
+            child.held_back = !links.has_room(conn);
             if child.held_back {
                 break;
             }
             let Some(payload) = child.next_piece(store) else { break };
-            (child.used, child.pushed) = (cx.now.mono, true);
+            (child.account.used, child.pushed) = (cx.now.mono, true);
             links.send(cx, conn, payload);
         }
         let served = child.served;
@@ -414,22 +438,25 @@ impl Feed {
     /// Links that carry nothing and have not for long.
     pub(super) fn idle(&self, now: Mono) -> Vec<Conn> {
         let idle = |child: &Child| {
-            child.cursors.is_empty() && now.since(child.used) > limits::MESH_IDLE_MAX
+            child.stripes.is_empty() && now.since(child.account.used) > limits::MESH_IDLE_MAX
         };
         self.children.iter().filter(|(_, child)| idle(child)).map(|(conn, _)| *conn).collect()
     }
 
     /// Looks the books through.
     pub(super) fn check_invariants(&self, cx: &Cx) {
-        let wanted: usize = self.children.values().map(|child| child.wants.len()).sum();
+        let wanted: usize = self.children.values().map(|child| child.account.wants.len()).sum();
         assert_eq!(wanted, self.wanted, "requests are counted");
         assert!(self.served() <= self.slots && self.served_most <= self.slots, "slots are a limit");
         for (conn, child) in &self.children {
             assert!(cx.is_open(*conn), "a child has a link");
-            assert!(child.wants.len() <= limits::MESH_WANTS_MAX, "requests are bounded");
-            assert!(!child.served || !child.cursors.is_empty(), "a slot is for somebody");
-            let ascends = child.cursors.is_sorted_by(|a, b| a.stripe < b.stripe);
+            assert!(child.account.wants.len() <= limits::MESH_WANTS_MAX, "requests are bounded");
+            assert!(!child.served || !child.account.cursors.is_empty(), "a slot is for somebody");
+            let ascends = child.account.cursors.is_sorted_by(|a, b| a.stripe < b.stripe);
             assert!(ascends, "a stripe has one cursor");
+            let stripes: Stripes =
+                child.account.cursors.iter().map(|cursor| cursor.stripe).collect();
+            assert_eq!(stripes, child.stripes, "both books name the stripes");
         }
     }
 }
@@ -437,8 +464,8 @@ impl Feed {
 impl Child {
     /// Gives the slot back when nothing is sent any more.
     fn rest(&mut self, now: Mono) {
-        if self.served && self.cursors.is_empty() {
-            (self.served, self.used) = (false, now);
+        if self.served && self.stripes.is_empty() {
+            (self.served, self.account.used) = (false, now);
         }
     }
 
@@ -448,10 +475,12 @@ impl Child {
             return None;
         }
         let mut best: Option<(u64, u64, usize, u64)> = None;
-        self.cursors.retain_mut(|cursor| {
+        let mut over = Stripes::EMPTY;
+        self.account.cursors.retain_mut(|cursor| {
             let s = cursor.stripe;
             let sendable = cursor.settle(store);
             if cursor.until.is_some_and(|until| cursor.seq >= until) {
+                over.add(s);
                 return false;
             }
             let Some((filled, len)) = sendable else { return true };
@@ -463,6 +492,7 @@ impl Child {
             }
             true
         });
+        self.stripes -= over;
         let (seq, offset, s, ready) = best?;
         let to = offset + ready.min(limits::MESH_PIECE_BYTES_MAX);
         let (head, span) = store.piece(seq, s, offset..to)?;

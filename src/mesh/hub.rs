@@ -225,12 +225,13 @@ impl Hub {
         message: Message,
     ) -> Result<(), &'static str> {
         let Some(link) = self.links.get(conn) else { return Ok(()) };
-        let (proven, ticket) = (link.proven && !link.dialled, link.ticket);
+        let proven = link.proven && !link.dialled;
+        let shows = proven || self.shows_ticket(link.ticket());
         let Some(node) = link.node else { return Err("a message before any hello") };
         if self.epoch.is_none() {
             return self.too_early(cx, conn, &message);
         }
-        if proven || self.shows_ticket(ticket) {
+        if shows {
             self.links.prove(conn);
             return self.own_child(cx, (conn, node), message);
         }

@@ -15,6 +15,7 @@
 //! where that belongs. So as many bytes are asked for first as a plain beat has, which is all of
 //! most frames; no head of a block is as short as that.
 
+mod coming;
 mod goodput;
 mod pulse;
 #[cfg(test)]
@@ -27,8 +28,9 @@ use crate::base::arena::Side;
 use crate::base::limits;
 use crate::base::port::{Blob, Conn, Cx, End, Output, Payload, Service, Span, Why};
 use crate::base::time::Mono;
-use crate::mesh::wire::{self, BEAT_BYTES, Block, HEAD_BYTES, Hello, Message, NodeId};
+use crate::mesh::wire::{self, BEAT_BYTES, Block, Hello, Message, NodeId};
 
+use coming::{Body, Coming};
 use goodput::Goodput;
 
 pub(super) use pulse::{Pulse, Use};
@@ -46,6 +48,13 @@ pub(super) enum News {
     Bad(String),
 }
 
+impl News {
+    /// Whether it tells only that the other end is there, and how far it is.
+    pub(super) fn is_sign_of_life(&self) -> bool {
+        matches!(self, Self::Message(Message::Beat(beat)) if beat.paths.is_empty())
+    }
+}
+
 /// Bytes that went into a blob.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Filled {
@@ -56,32 +65,16 @@ pub(super) struct Filled {
     pub(super) done: bool,
 }
 
-#[derive(Debug)]
-enum Body {
-    /// At a frame.
-    Frame,
-    /// So many bytes wait for a decision.
-    Undecided(u64),
-    /// So many bytes go nowhere, then the rest into this span.
-    Skip(u64, Option<Span>),
-    /// Into a blob: the next offset, and the one behind the last.
-    Into(Blob, u64, u64),
-}
-
-/// One link.
+/// One link. What every frame asks of it stands here; the rest is elsewhere, so that the links of a
+/// node take few lines of the cache.
 #[derive(Debug)]
 pub(super) struct Link {
     /// Whether this end dialled.
     pub(super) dialled: bool,
-    /// Who is at the other end, once it has said so.
-    pub(super) node: Option<NodeId>,
-    /// What it showed.
-    pub(super) ticket: [u8; 16],
     /// Whether it has shown that it belongs here; always so when this end dialled.
     pub(super) proven: bool,
-    /// Where it came from, while that counts against its address.
-    from: Option<IpAddr>,
-    since: Mono,
+    /// Who is at the other end, once it has said so.
+    pub(super) node: Option<NodeId>,
     /// Bytes taken by the kernel, and bytes that came.
     pub(super) sent: u64,
     pub(super) received: u64,
@@ -94,11 +87,26 @@ pub(super) struct Link {
     spoke: Mono,
     /// When its signs of life are looked at, unless a timer of its own says so.
     look_at: Mono,
-    inbox: Vec<u8>,
-    body: Body,
     queued: u64,
-    /// Lengths of what is queued, oldest first.
-    payloads: VecDeque<u64>,
+    /// Where more than one payload is queued.
+    payloads: Option<Box<Payloads>>,
+    /// What has come of something that is not all there.
+    coming: Option<Box<Coming>>,
+    about: Box<About>,
+}
+
+/// Lengths of what is queued, oldest first.
+#[derive(Debug)]
+struct Payloads(VecDeque<u64>);
+
+/// What is seldom asked for.
+#[derive(Debug)]
+struct About {
+    /// What it showed.
+    ticket: [u8; 16],
+    /// Where it came from, while that counts against its address.
+    from: Option<IpAddr>,
+    since: Mono,
     /// By stripe: the newest block of which a head came.
     begun: Vec<u64>,
 }
@@ -148,7 +156,7 @@ impl Links {
         self.accepted += 1;
         if let (Some(link), Some(peer)) = (self.all.get_mut(conn.0), peer) {
             let from = neighbourhood(peer.ip());
-            link.from = Some(from);
+            link.about.from = Some(from);
             *self.unproven.entry(from).or_default() += 1;
         }
         Some(conn)
@@ -156,15 +164,16 @@ impl Links {
 
     /// Gives a link away that goes on elsewhere.
     pub(super) fn take(&mut self, now: Mono, conn: Conn) -> Option<Link> {
-        let from = self.all.get(conn.0)?.from;
-        let link = self.remove(now, conn)?;
-        Some(Link { from, ..link })
+        let from = self.all.get(conn.0)?.about.from;
+        let mut link = self.remove(now, conn)?;
+        link.about.from = from;
+        Some(link)
     }
 
     /// Goes on with a link from elsewhere, that others made.
     pub(super) fn adopt(&mut self, cx: &mut Cx, conn: Conn, link: Link) {
         self.accepted += 1;
-        if let Some(from) = link.from {
+        if let Some(from) = link.about.from {
             *self.unproven.entry(from).or_default() += 1;
         }
         self.waiting += usize::from(link.queued > 0);
@@ -174,13 +183,11 @@ impl Links {
 
     fn open(&mut self, cx: &mut Cx, conn: Conn, dialled: bool) {
         let now = cx.now.mono;
+        let about = About { ticket: [0; 16], from: None, since: now, begun: Vec::new() };
         let link = Link {
             dialled,
-            node: None,
-            ticket: [0; 16],
             proven: dialled,
-            from: None,
-            since: now,
+            node: None,
             sent: 0,
             received: 0,
             heard: now,
@@ -188,11 +195,10 @@ impl Links {
             waits_since: now,
             spoke: now,
             look_at: pulse::NEVER,
-            inbox: Vec::new(),
-            body: Body::Frame,
             queued: 0,
-            payloads: VecDeque::new(),
-            begun: Vec::new(),
+            payloads: None,
+            coming: None,
+            about: Box::new(about),
         };
         self.all.insert(conn.0, link);
         take(cx, conn, BEAT_BYTES as u64);
@@ -227,7 +233,7 @@ impl Links {
     pub(super) fn prove(&mut self, conn: Conn) {
         let Some(link) = self.all.get_mut(conn.0).filter(|link| !link.proven) else { return };
         link.proven = true;
-        let from = link.from.take();
+        let from = link.about.from.take();
         self.uncount(from);
     }
 
@@ -243,7 +249,8 @@ impl Links {
 
     /// Links that others made and that have shown nothing for long.
     pub(super) fn strangers(&self, now: Mono) -> Vec<Conn> {
-        let stranger = |l: &Link| !l.proven && now.since(l.since) > limits::MESH_UNPROVEN_PATIENCE;
+        let stranger =
+            |l: &Link| !l.proven && now.since(l.about.since) > limits::MESH_UNPROVEN_PATIENCE;
         self.iter().filter(|(_, link)| stranger(link)).map(|(conn, _)| conn).collect()
     }
 
@@ -259,8 +266,8 @@ impl Links {
 
     /// Queues a payload.
     pub(super) fn send(&mut self, cx: &mut Cx, conn: Conn, payload: Payload) {
-        let Some(link) = self.all.get_mut(conn.0).filter(|_| cx.is_open(conn)) else { return };
-        if link.payloads.len() >= limits::MESH_PAYLOADS_MAX {
+        let Some(link) = self.all.get_mut(conn.0) else { return };
+        if link.payloads() >= limits::MESH_PAYLOADS_MAX {
             return;
         }
         if link.queued == 0 {
@@ -269,9 +276,9 @@ impl Links {
             self.goodput.backlog(cx.now.mono, self.waiting);
         }
         link.spoke = cx.now.mono;
-        link.queued += payload.len();
-        link.payloads.push_back(payload.len());
-        cx.send(conn, payload);
+        link.push(payload.len());
+        debug_assert!(cx.is_open(conn), "a link has a connection");
+        cx.out.push_back(Output::Send { conn, payload });
     }
 
     /// Bytes that the kernel has not taken yet.
@@ -289,7 +296,7 @@ impl Links {
     pub(super) fn has_room(&self, conn: Conn) -> bool {
         self.all.get(conn.0).is_some_and(|link| {
             link.queued < limits::MESH_QUEUED_BYTES_MAX
-                && link.payloads.len() < limits::MESH_PIECES_QUEUED_MAX
+                && link.payloads() < limits::MESH_PIECES_QUEUED_MAX
         })
     }
 
@@ -299,20 +306,7 @@ impl Links {
         let waited = link.queued > 0;
         link.drained = now;
         link.sent += bytes;
-        link.queued = link.queued.saturating_sub(bytes);
-        let mut left = bytes;
-        while let Some(first) = link.payloads.front_mut() {
-            if *first > left {
-                *first -= left;
-                break;
-            }
-            left -= *first;
-            link.payloads.pop_front();
-        }
-        if link.payloads.is_empty() {
-            // The ring begins at its beginning again: short ones stay in the cache.
-            link.payloads.clear();
-        }
+        link.pop(bytes);
         let (child, empty) = (!link.dialled, waited && link.queued == 0);
         if child {
             self.measure(now, bytes, empty);
@@ -337,37 +331,43 @@ impl Links {
 
     /// Bytes arrived. There may be [`Links::more`] in them than one frame.
     pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) -> Option<News> {
-        let link = self.all.get_mut(conn.0).filter(|_| cx.is_open(conn))?;
+        let link = self.all.get_mut(conn.0)?;
         link.heard = cx.now.mono;
         link.received += bytes.len() as u64;
-        if matches!(link.body, Body::Skip(..)) {
+        if link.coming.is_none()
+            && let Ok(Some(parsed)) = wire::parse(bytes)
+        {
+            if parsed.used < bytes.len() {
+                link.keep(&bytes[parsed.used..]);
+            }
+            // All of it came in what is asked for first, which is asked for already.
+            return Some(self.news(cx, conn, parsed.message));
+        }
+        if matches!(link.body(), Body::Skip(..)) {
             link.skip(cx, conn, bytes.len() as u64);
             return None;
         }
-        if link.inbox.is_empty()
-            && let Ok(Some(parsed)) = wire::parse(bytes)
-        {
-            link.inbox.extend_from_slice(&bytes[parsed.used..]);
-            return Some(self.news(cx, conn, parsed.message));
-        }
-        link.inbox.extend_from_slice(bytes);
+        link.keep(bytes);
         self.next_frame(cx, conn)
     }
 
     /// The next frame of what has arrived.
     pub(super) fn more(&mut self, cx: &mut Cx, conn: Conn) -> Option<News> {
-        let link = self.all.get(conn.0).filter(|link| !link.inbox.is_empty())?;
-        let at_frame = matches!(link.body, Body::Frame) && cx.is_open(conn);
+        let coming = self.all.get(conn.0)?.coming.as_deref()?;
+        let at_frame = matches!(coming.body, Body::Frame) && !coming.inbox.is_empty();
         if at_frame { self.next_frame(cx, conn) } else { None }
     }
 
     fn next_frame(&mut self, cx: &mut Cx, conn: Conn) -> Option<News> {
         let link = self.all.get_mut(conn.0)?;
-        match wire::parse(&link.inbox) {
+        match wire::parse(link.inbox()) {
             Err(error) => Some(News::Bad(error.to_string())),
             Ok(None) => link.read_on(cx, conn),
             Ok(Some(parsed)) => {
-                link.inbox.drain(..parsed.used);
+                link.forget(parsed.used);
+                if !matches!(parsed.message, Message::Block(_)) {
+                    take(cx, conn, BEAT_BYTES as u64);
+                }
                 Some(self.news(cx, conn, parsed.message))
             }
         }
@@ -375,7 +375,7 @@ impl Links {
 
     fn news(&mut self, cx: &mut Cx, conn: Conn, message: Message) -> News {
         let Some(link) = self.all.get_mut(conn.0) else { return News::Message(message) };
-        let news = link.message(cx, conn, message);
+        let news = link.message(message);
         if matches!(news, News::Hello(_)) {
             self.hasten(cx, conn);
         }
@@ -386,22 +386,21 @@ impl Links {
     /// which then has all the rest; nowhere without it.
     pub(super) fn put(&mut self, cx: &mut Cx, conn: Conn, skip: u64, into: Option<Span>) {
         let Some(link) = self.all.get_mut(conn.0) else { return };
-        let Body::Undecided(length) = link.body else { return };
+        let Body::Undecided(length) = link.body() else { return };
         let skip = if into.is_some() { skip } else { length };
-        link.body = Body::Skip(skip, into);
+        link.set_body(Body::Skip(skip, into));
         link.skip(cx, conn, 0);
     }
 
     /// Bytes arrived where [`Links::put`] said.
     pub(super) fn filled(&mut self, cx: &mut Cx, conn: Conn, upto: u64) -> Option<Filled> {
         let link = self.all.get_mut(conn.0)?;
-        let Body::Into(blob, at, end) = link.body else { return None };
+        let Body::Into(blob, at, end) = link.body() else { return None };
         link.heard = cx.now.mono;
         link.received += upto.saturating_sub(at);
-        link.body = Body::Into(blob, upto, end);
         let done = upto >= end;
+        link.set_body(if done { Body::Frame } else { Body::Into(blob, upto, end) });
         if done {
-            link.body = Body::Frame;
             take(cx, conn, BEAT_BYTES as u64);
         }
         Some(Filled { blob, upto, done })
@@ -422,7 +421,7 @@ impl Links {
         let mut link = self.all.remove(conn.0)?;
         if !link.dialled {
             self.accepted -= 1;
-            self.uncount(link.from.take());
+            self.uncount(link.about.from.take());
             self.waiting = self.waiting.saturating_sub(usize::from(link.queued > 0));
             self.goodput.backlog(now, self.waiting);
         }
@@ -435,7 +434,7 @@ impl Links {
         assert_eq!(accepted().count(), self.accepted, "links of others are counted");
         let waiting = accepted().filter(|(_, link)| link.queued > 0).count();
         assert_eq!(waiting, self.waiting, "children that wait are counted");
-        let unproven = self.iter().filter(|(_, link)| link.from.is_some()).count();
+        let unproven = self.iter().filter(|(_, link)| link.about.from.is_some()).count();
         assert_eq!(unproven, self.unproven.values().sum::<usize>(), "strangers are counted");
     }
 }
@@ -454,76 +453,78 @@ impl Link {
         self.queued
     }
 
-    fn read_on(&self, cx: &mut Cx, conn: Conn) -> Option<News> {
-        let frame = self.frame_bytes();
-        let most = if self.node.is_none() {
-            limits::MESH_HELLO_BYTES_MAX
-        } else {
-            limits::MESH_FRAME_BYTES_MAX
-        };
-        if frame > HEAD_BYTES + most {
-            return Some(News::Bad(format!("a frame of {frame} bytes before any hello")));
-        }
-        take(cx, conn, (frame - self.inbox.len()) as u64);
-        None
+    /// What it showed.
+    pub(super) fn ticket(&self) -> [u8; 16] {
+        self.about.ticket
     }
 
-    /// Bytes of the frame that has begun, as far as that is known.
-    fn frame_bytes(&self) -> usize {
-        let Some(head) = self.inbox.first_chunk::<HEAD_BYTES>() else { return BEAT_BYTES };
-        HEAD_BYTES + u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize
+    /// Payloads that are queued.
+    fn payloads(&self) -> usize {
+        self.payloads.as_ref().map_or(usize::from(self.queued > 0), |all| all.0.len())
+    }
+
+    fn push(&mut self, bytes: u64) {
+        if self.queued > 0 {
+            let queued = self.queued;
+            let first = || Box::new(Payloads(VecDeque::from([queued])));
+            self.payloads.get_or_insert_with(first).0.push_back(bytes);
+        }
+        self.queued += bytes;
+    }
+
+    /// So many bytes were taken, the oldest first.
+    fn pop(&mut self, bytes: u64) {
+        self.queued = self.queued.saturating_sub(bytes);
+        let Some(Payloads(all)) = self.payloads.as_deref_mut() else { return };
+        let mut left = bytes;
+        while let Some(first) = all.front_mut() {
+            if *first > left {
+                *first -= left;
+                break;
+            }
+            left -= *first;
+            all.pop_front();
+        }
+        if all.len() < 2 {
+            self.payloads = None;
+        }
     }
 
     fn note_begun(&mut self, stripe: usize, seq: u64) {
-        if self.begun.len() <= stripe {
-            self.begun.resize(stripe + 1, 0);
+        let begun = &mut self.about.begun;
+        if begun.len() <= stripe {
+            begun.resize(stripe + 1, 0);
         }
-        self.begun[stripe] = self.begun[stripe].max(seq);
+        begun[stripe] = begun[stripe].max(seq);
     }
 
     /// The newest block of a stripe that the other end has begun to send; none before the first.
     pub(super) fn begun(&self, stripe: usize) -> Option<u64> {
-        self.begun.get(stripe).copied().filter(|seq| *seq > 0)
+        self.about.begun.get(stripe).copied().filter(|seq| *seq > 0)
     }
 
-    fn message(&mut self, cx: &mut Cx, conn: Conn, message: Message) -> News {
+    fn message(&mut self, message: Message) -> News {
         if let Message::Block(block) = message {
             if self.node.is_none() {
                 return News::Bad("a block before any hello".to_owned());
             }
-            if !self.inbox.is_empty() {
+            if !self.inbox().is_empty() {
                 return News::Bad("bytes behind a head that were not asked for".to_owned());
             }
             self.note_begun(usize::from(block.stripe), block.seq);
-            self.body = Body::Undecided(u64::from(block.range.end - block.range.start));
+            let length = u64::from(block.range.end - block.range.start);
+            self.set_body(Body::Undecided(length));
             return News::Block(block);
         }
-        take(cx, conn, BEAT_BYTES as u64);
         match (message, self.node) {
             (Message::Hello(hello), None) => {
-                (self.node, self.ticket) = (Some(hello.node), hello.ticket);
+                (self.node, self.about.ticket) = (Some(hello.node), hello.ticket);
                 News::Hello(hello)
             }
             (Message::Hello(_), Some(_)) => News::Bad("a second hello".to_owned()),
             (Message::Full(denial), None) => News::Message(Message::Full(denial)),
             (_, None) => News::Bad("a message before any hello".to_owned()),
             (message, Some(_)) => News::Message(message),
-        }
-    }
-
-    /// So many bytes went nowhere.
-    fn skip(&mut self, cx: &mut Cx, conn: Conn, bytes: u64) {
-        let Body::Skip(left, into) = &mut self.body else { return };
-        *left = left.saturating_sub(bytes);
-        if *left > 0 {
-            return take(cx, conn, *left);
-        }
-        if let Some(into) = into.filter(|span| span.len > 0) {
-            self.body = Body::Into(into.blob, into.from, into.from + into.len);
-            cx.out.push_back(Output::Receive { conn, into });
-        } else {
-            self.body = Body::Frame;
-            take(cx, conn, BEAT_BYTES as u64);
         }
     }
 }

@@ -27,6 +27,7 @@ mod leave;
 mod part;
 mod pull;
 mod repair;
+mod rest;
 mod view;
 
 use core::time::Duration;
@@ -44,6 +45,7 @@ use crate::mesh::feed::Feed;
 use crate::mesh::hub::Hub;
 use crate::mesh::link::{News, Pulse};
 use crate::mesh::realm::{self, Realm};
+use crate::mesh::store::Verdict;
 use crate::mesh::wire::{Hello, Join, Loss, Message, NodeId, Place, Stripes};
 
 use dispute::Dispute;
@@ -75,8 +77,8 @@ enum Control {
 pub(super) struct Member {
     pub(super) hub: Hub,
     /// The members below, where this is the root of a part and has its own place.
-    pub(super) realm: Option<Realm>,
-    settings: MemberSettings,
+    pub(super) realm: Option<Box<Realm>>,
+    settings: Box<MemberSettings>,
     control: Control,
     /// Which root is asked next, or was asked last.
     turn: usize,
@@ -88,13 +90,17 @@ pub(super) struct Member {
     join_timer: Option<Timer>,
     tick: Option<Timer>,
     ticks: u32,
+    /// The look that it passes over, because there will be nothing to do.
+    passed: Option<Mono>,
     /// The root that gave us our place.
     root: Option<(NodeId, SocketAddr)>,
+    /// How many roots the settings name before that one.
+    better: usize,
     /// Where those are dialled whom the last places named.
     peers: LiteMap<NodeId, SocketAddr>,
     helpers: Vec<(NodeId, Stripes)>,
     /// Links that this end made, by who is there.
-    ups: LiteMap<NodeId, Upstream>,
+    ups: LiteMap<NodeId, Box<Upstream>>,
     by_conn: LiteMap<Conn, NodeId>,
     /// One for each stripe of the channel.
     intakes: Intakes,
@@ -120,7 +126,7 @@ pub(super) struct Member {
     liars: Vec<NodeId>,
     /// Blocks of which different things are said, and when the root was asked.
     disputes: BTreeMap<u64, Dispute>,
-    gaps: Gaps,
+    gaps: Box<Gaps>,
     home: Home,
     losses: Vec<Loss>,
     report_at: Mono,
@@ -143,7 +149,7 @@ impl Member {
         let mut member = Self {
             hub,
             realm: None,
-            settings,
+            settings: Box::new(settings),
             control: Control::Waiting,
             turn: 0,
             tries: 0,
@@ -152,7 +158,9 @@ impl Member {
             join_timer: None,
             tick,
             ticks: 0,
+            passed: None,
             root: None,
+            better: 0,
             peers: LiteMap::new(),
             helpers: Vec::new(),
             ups: LiteMap::new(),
@@ -170,7 +178,7 @@ impl Member {
             suspects: Vec::new(),
             liars: Vec::new(),
             disputes: BTreeMap::new(),
-            gaps: Gaps::default(),
+            gaps: Box::default(),
             home: Home::new(now),
             losses: Vec::new(),
             report_at: now,
@@ -199,6 +207,7 @@ impl Member {
     pub(super) fn set_roots(&mut self, roots: Vec<SocketAddr>) {
         let fresh = roots != self.settings.roots;
         self.settings.roots = roots;
+        self.set_root(self.root);
         if fresh && !matches!(self.control, Control::Joined(_)) {
             (self.turn, self.backoff) = (0, limits::MESH_REJOIN_MIN);
         }
@@ -238,18 +247,18 @@ impl Member {
                 }
             }
             Why::MeshTick if self.control != Control::Left => {
-                let next = self.hub.links.until_next(cx.now.mono, limits::MESH_TICK_EVERY);
-                self.tick = Some(cx.wake(Why::MeshTick, 0, next));
+                self.tick = None;
                 for conn in self.hub.links.due(cx.now.mono) {
                     self.timeout(cx, conn);
                 }
                 self.look(cx);
+                self.look_again(cx);
             }
             _ => {}
         }
     }
 
-    /// What is done four times a second.
+    /// What is done at each look.
     fn look(&mut self, cx: &mut Cx) {
         if let Some(since) = self.leaving {
             let served = self.hub.feed.subscribers().len();
@@ -278,7 +287,9 @@ impl Member {
 
     pub(super) fn data(&mut self, cx: &mut Cx, conn: Conn, bytes: &[u8]) {
         let mut next = self.hub.links.data(cx, conn, bytes);
+        let mut stirred = false;
         while let Some(news) = next {
+            stirred |= !news.is_sign_of_life();
             match news {
                 News::Hello(hello) => self.greeted(cx, conn, &hello),
                 News::Message(message) => self.message(cx, conn, message),
@@ -290,7 +301,10 @@ impl Member {
             }
             next = self.hub.links.more(cx, conn);
         }
-        self.note_gaps(cx.now.mono);
+        if stirred {
+            self.note_gaps(cx.now.mono);
+            self.be_awake(cx);
+        }
     }
 
     fn throw_out(&mut self, cx: &mut Cx, conn: Conn, why: &str) {
@@ -324,7 +338,7 @@ impl Member {
     fn join(&mut self, cx: &mut Cx, conn: Conn, hello: &Hello) {
         let address = cx.peers.get(conn.0).and_then(|peer| peer.addr);
         let before = self.root.map(|(root, _)| root);
-        self.root = address.map(|address| (hello.node, address));
+        self.set_root(address.map(|address| (hello.node, address)));
         let join = self.join_for(hello, before);
         // What was lost before is in what it holds now.
         self.losses.clear();
@@ -361,9 +375,9 @@ impl Member {
         if self.is_control(conn) {
             return self.root_says(cx, conn, message);
         }
-        let Some(message) = self.home_says(cx, conn, message) else { return };
         let Some(node) = self.by_conn.get(&conn).copied() else {
-            return self.below_says(cx, conn, message);
+            let other = self.home_says(cx, conn, message);
+            return other.map_or((), |message| self.below_says(cx, conn, message));
         };
         if !Stripes::first(self.intakes.len()).holds(stripes_named(&message)) {
             return self.throw_out(cx, conn, "a stripe that the channel does not have");
@@ -465,7 +479,10 @@ impl Member {
 
     pub(super) fn hashed(&mut self, cx: &mut Cx, span: Span, hash: Option<[u8; 32]>) {
         let verdict = self.hub.store.hashed(cx, span, hash);
-        self.judge(cx, verdict);
+        if verdict != Verdict::None {
+            self.judge(cx, verdict);
+            self.be_awake(cx);
+        }
     }
 
     pub(super) fn opened(&mut self, cx: &mut Cx, blob: Blob, facts: Facts<'_>) -> bool {
@@ -488,6 +505,7 @@ impl Member {
         self.lost(cx, conn, why);
         self.note_gaps(cx.now.mono);
         self.hub.pump_all(cx);
+        self.be_awake(cx);
     }
 
     pub(super) fn timeout(&mut self, cx: &mut Cx, conn: Conn) {

@@ -240,6 +240,16 @@ impl Mesh {
         either!(self, node => node.over(cx));
     }
 
+    /// The stripes of which more bytes, if they are right, make it do nothing that others see: for
+    /// whoever plays many nodes, and has to take their turns in some order.
+    #[must_use]
+    pub fn keeps_to_itself(&self) -> wire::Stripes {
+        match &self.0 {
+            Kind::Root(_) => wire::Stripes::EMPTY,
+            Kind::Member(member) => member.keeps_to_itself(),
+        }
+    }
+
     /// What happened since the last question.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.hub_mut().events.pop_front()
@@ -341,7 +351,7 @@ impl Mesh {
     fn realm(&self) -> Option<&Realm> {
         match &self.0 {
             Kind::Root(root) => Some(&root.realm),
-            Kind::Member(member) => member.realm.as_ref(),
+            Kind::Member(member) => member.realm.as_deref(),
         }
     }
 

@@ -417,6 +417,14 @@ impl Store {
         self.blocks.keys().find(|next| **next > seq).copied()
     }
 
+    /// The first block from this one on that there is nothing of, when there is nothing of any
+    /// block behind it either.
+    pub(super) fn run_from(&self, seq: u64) -> Option<u64> {
+        let later = self.blocks.keys().filter(|held| **held >= seq).count() as u64;
+        let end = seq.saturating_add(later);
+        (later == 0 || self.last().is_some_and(|last| last + 1 == end)).then_some(end)
+    }
+
     /// The oldest block that there is anything of.
     pub(super) fn first(&self) -> Option<u64> {
         self.blocks.first().map(|(seq, _)| *seq)

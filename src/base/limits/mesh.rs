@@ -89,7 +89,7 @@ pub const MESH_UPSTREAMS_MAX: usize = 48;
 pub const MESH_PROOFS_MAX: usize = 256;
 /// Time for the proof of an advertised port.
 pub const MESH_PROOF_PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks for what is late.
+/// Between two looks for what is late, of which every other one is passed over by who is at rest.
 pub const MESH_TICK_EVERY: Duration = Duration::from_millis(250);
 /// How long after it was expected a stripe is late.
 pub const MESH_LATE_AFTER: Duration = Duration::from_millis(750);

@@ -39,17 +39,17 @@ impl Feed {
         let many = self.wanted >= limits::MESH_WANTS_WAITING_MAX && self.is_busy(now, links);
         let refused = many || self.is_behind(now, links, store);
         let Some(child) = self.children.get_mut(&conn) else { return };
-        child.used = now;
+        child.account.used = now;
         let stripe = usize::from(want.stripe);
         let from = u64::from(want.range.start);
         let there = store.sendable(want.seq, stripe).filter(|(filled, _)| *filled > from);
         let bytes = there.map_or(0, |(filled, _)| filled.min(want.range.end.into()) - from);
-        let full = child.wants.len() >= limits::MESH_WANTS_MAX;
+        let full = child.account.wants.len() >= limits::MESH_WANTS_MAX;
         let refused = refused || full || bytes == 0;
         if refused || !self.rescue.as_mut().is_none_or(|bucket| bucket.take(now, bytes)) {
             return links.say(cx, conn, &gone(&want));
         }
-        child.wants.push_back(Asked { want, at: now });
+        child.account.wants.push_back(Asked { want, at: now });
         self.wanted += 1;
     }
 
@@ -59,7 +59,7 @@ impl Feed {
         let Some(newest) = store.newest() else { return false };
         let served = self.children.iter().filter(|(_, child)| child.served);
         let slow = served.filter(|(conn, _)| !links.is_stuck(now, **conn)).map(|(_, child)| child);
-        let mut oldest = slow.flat_map(|c| c.cursors.iter().map(|at| at.seq));
+        let mut oldest = slow.flat_map(|c| c.account.cursors.iter().map(|at| at.seq));
         oldest.any(|seq| seq.saturating_add(limits::MESH_BEHIND_MAX) < newest)
     }
 
@@ -80,8 +80,10 @@ impl Feed {
     /// Whoever has waited for too long is told to ask elsewhere.
     fn give_up(&mut self, cx: &mut Cx, links: &mut Links) {
         let now = cx.now.mono;
-        for (conn, child) in self.children.iter_mut().filter(|(_, child)| !child.wants.is_empty()) {
-            child.wants.retain(|asked| {
+        for (conn, child) in
+            self.children.iter_mut().filter(|(_, child)| !child.account.wants.is_empty())
+        {
+            child.account.wants.retain(|asked| {
                 let old = now.since(asked.at) > limits::MESH_WANT_WAITS_MAX;
                 if old {
                     self.wanted -= 1;
@@ -101,7 +103,7 @@ impl Feed {
         if self.is_busy(cx.now.mono, links) {
             return;
         }
-        let asking = self.children.iter().filter(|(_, child)| !child.wants.is_empty());
+        let asking = self.children.iter().filter(|(_, child)| !child.account.wants.is_empty());
         let asking: Vec<Conn> = asking.map(|(conn, _)| *conn).collect();
         let next = asking.partition_point(|conn| self.answered.is_some_and(|last| *conn <= last));
         let (before, after) = asking.split_at(next);
@@ -112,7 +114,7 @@ impl Feed {
             if under_way >= limits::MESH_WANTS_AT_ONCE_MAX {
                 return;
             }
-            if links.queued(conn) == 0 && cx.is_open(conn) && self.answer(cx, links, store, conn) {
+            if links.queued(conn) == 0 && self.answer(cx, links, store, conn) {
                 self.answered = Some(conn);
                 under_way += 1;
             }
@@ -123,18 +125,18 @@ impl Feed {
     fn answer(&mut self, cx: &mut Cx, links: &mut Links, store: &Store, conn: Conn) -> bool {
         let now = cx.now.mono;
         while let Some(child) = self.children.get_mut(&conn)
-            && let Some(asked) = child.wants.front_mut()
+            && let Some(asked) = child.account.wants.front_mut()
         {
             match asked.next(now, store) {
                 Answer::Piece(piece) => {
-                    (child.used, child.pushed) = (now, false);
+                    (child.account.used, child.pushed) = (now, false);
                     links.send(cx, conn, piece);
                     return true;
                 }
                 Answer::Through => {}
                 Answer::Gone => links.say(cx, conn, &gone(&asked.want)),
             }
-            child.wants.pop_front();
+            child.account.wants.pop_front();
             self.wanted -= 1;
         }
         false

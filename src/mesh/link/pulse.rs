@@ -1,5 +1,5 @@
 //! Signs of life: when each end of a link speaks if there is nothing to say, and when the other end
-//! is lost. A member looks at its few links four times a second, with all else that it looks at,
+//! is lost. A member looks at its few links when it looks around, with all else that it looks at,
 //! and wakes once for all; the many links of a root have timers of their own, spread over time.
 
 use core::time::Duration;
@@ -40,14 +40,14 @@ pub(in crate::mesh) enum Pulse {
 impl Links {
     /// [`Why::MeshHello`] or [`Why::MeshBeat`] of a link, or a look that is due.
     pub(in crate::mesh) fn timer(&mut self, cx: &mut Cx, conn: Conn, used: Use) -> Pulse {
-        let Some(link) = self.all.get(conn.0).filter(|_| cx.is_open(conn)) else {
+        let Some(link) = self.all.get(conn.0) else {
             return Pulse::Unknown;
         };
         let now = cx.now.mono;
         let (every, patience) = link.rhythm(used);
         let silent = now.since(link.heard) > patience;
         let stalled = link.queued > 0 && now.since(link.drained) > limits::MESH_STALL_MAX;
-        let flooded = link.payloads.len() >= limits::MESH_PAYLOADS_MAX;
+        let flooded = link.payloads() >= limits::MESH_PAYLOADS_MAX;
         if link.node.is_none() || silent || stalled || flooded {
             return Pulse::Lost;
         }
@@ -72,11 +72,12 @@ impl Links {
     fn look_again(&mut self, cx: &mut Cx, conn: Conn, after: Duration) {
         let few = self.is_looked_at();
         let Some(link) = self.all.get_mut(conn.0) else { return };
-        link.look_at = if few { cx.now.mono.after(after) } else { NEVER };
-        if few {
-            cx.disarm(conn);
-        } else {
+        let next = if few { cx.now.mono.after(after) } else { NEVER };
+        let timed = core::mem::replace(&mut link.look_at, next) == NEVER;
+        if !few {
             cx.arm(conn, Why::MeshBeat, after);
+        } else if timed {
+            cx.disarm(conn);
         }
     }
 
@@ -86,7 +87,7 @@ impl Links {
         let next = self.on_the_beat(cx.now.mono, limits::MESH_BEAT_EVERY);
         let soon = cx.now.mono.after(next);
         let later = |link: &Link| link.node.is_some() && link.look_at > soon;
-        if self.all.get(conn.0).is_some_and(later) && cx.is_open(conn) {
+        if self.all.get(conn.0).is_some_and(later) {
             self.look_again(cx, conn, next);
         }
     }
@@ -104,6 +105,11 @@ impl Links {
     /// The links that are to be looked at now.
     pub(in crate::mesh) fn due(&self, now: Mono) -> Vec<Conn> {
         self.iter().filter(|(_, link)| link.look_at <= now).map(|(conn, _)| conn).collect()
+    }
+
+    /// When the next link is to be looked at.
+    pub(in crate::mesh) fn soonest_look(&self) -> Mono {
+        self.iter().map(|(_, link)| link.look_at).min().unwrap_or(NEVER)
     }
 
     /// How long until the next multiple of a time.

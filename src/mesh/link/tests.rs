@@ -26,19 +26,19 @@ fn up(looks: bool, dialled: bool) -> (Cx, Links, Conn) {
     let frame = Message::Hello(hello).emit();
     let (first, rest) = frame.split_at(BEAT_BYTES);
     assert_eq!(links.data(&mut cx, conn, first), None);
-    assert_eq!(asked(&mut cx), rest.len());
+    assert_eq!(asked(&mut cx), Some(rest.len()));
     assert!(matches!(links.data(&mut cx, conn, rest), Some(News::Hello(_))));
-    assert_eq!(asked(&mut cx), BEAT_BYTES);
+    assert_eq!(asked(&mut cx), Some(BEAT_BYTES));
     (cx, links, conn)
 }
 
-/// Bytes that it wants next.
-fn asked(cx: &mut Cx) -> usize {
+/// Bytes that it wants from now on; none when that is as before.
+fn asked(cx: &mut Cx) -> Option<usize> {
     let take = |output: &Output| match output {
         Output::Take { bytes, .. } => Some(*bytes as usize),
         _ => None,
     };
-    let last = cx.out.iter().filter_map(take).next_back().unwrap();
+    let last = cx.out.iter().filter_map(take).next_back();
     cx.out.clear();
     last
 }
@@ -68,7 +68,7 @@ fn frames_come_in_any_pieces() {
         while !left.is_empty() {
             let (some, rest) = left.split_at(want.min(most).min(left.len()));
             heard.extend(told(&mut cx, &mut links, conn, some));
-            (left, want) = (rest, asked(&mut cx));
+            (left, want) = (rest, asked(&mut cx).unwrap_or(want));
             assert!((1..=BEAT_BYTES).contains(&want));
         }
         assert_eq!(heard, all, "{most} bytes at a time");
@@ -82,7 +82,7 @@ fn no_byte_behind_the_head_of_a_block_is_asked_for() {
     let bytes = [Message::Leaving.emit(), Message::Block(block()).emit()].concat();
     let (first, rest) = bytes.split_at(BEAT_BYTES);
     assert_eq!(told(&mut cx, &mut links, conn, first), [Message::Leaving]);
-    assert_eq!(asked(&mut cx), rest.len());
+    assert_eq!(asked(&mut cx), Some(rest.len()));
     assert!(matches!(links.data(&mut cx, conn, rest), Some(News::Block(_))));
     assert!(cx.out.is_empty(), "its owner says where the rest goes: {:?}", cx.out);
 }
@@ -148,6 +148,34 @@ fn who_sends_nothing_else_speaks_often_enough() {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn payloads_are_counted_as_they_are_taken() {
+    for seed in 0..20 {
+        let mut rng = crate::base::rng::Rng::new(seed);
+        let (mut cx, mut links, conn) = up(true, false);
+        links.sent(START, conn, links.queued(conn));
+        let mut all: VecDeque<u64> = VecDeque::new();
+        for _ in 0..500 {
+            if rng.below(2) == 0 && all.len() < 12 {
+                let bytes = 1 + rng.below(9);
+                let payload = Payload::bytes(vec![0; usize::try_from(bytes).unwrap()]);
+                links.send(&mut cx, conn, payload);
+                all.push_back(bytes);
+            } else {
+                let mut taken = rng.below(12).min(all.iter().sum());
+                links.sent(START, conn, taken);
+                while let Some(first) = all.front_mut().filter(|_| taken > 0) {
+                    let some = taken.min(*first);
+                    (*first, taken) = (*first - some, taken - some);
+                    all.pop_front_if(|left| *left == 0);
+                }
+            }
+            let link = links.get(conn).unwrap();
+            assert_eq!((link.payloads(), link.queued()), (all.len(), all.iter().sum()), "{seed}");
         }
     }
 }

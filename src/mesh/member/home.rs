@@ -50,6 +50,11 @@ impl Home {
         self.left.is_some()
     }
 
+    /// Whether no other root is spoken to than the one that is the root now.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.link.is_none() && self.left.is_none()
+    }
+
     fn failed(&mut self, now: Mono) {
         (self.link, self.asked, self.since) = (None, None, None);
         self.turn = self.turn.wrapping_add(1);
@@ -60,16 +65,20 @@ impl Home {
 
 impl Member {
     /// Roots that the settings name before the one that gave us our place.
-    fn better_roots(&self) -> &[SocketAddr] {
-        let Some((_, root)) = self.root.filter(|_| matches!(self.control, Control::Joined(_)))
-        else {
-            return &[];
-        };
-        let roots = &self.settings.roots;
-        &roots[..roots.iter().position(|other| *other == root).unwrap_or(roots.len())]
+    pub(super) fn better_roots(&self) -> &[SocketAddr] {
+        let joined = matches!(self.control, Control::Joined(_));
+        if joined && self.better > 0 { &self.settings.roots[..self.better] } else { &[] }
     }
 
-    /// Looks whether a better root is there; four times a second.
+    /// This is the root of which a place is asked for.
+    pub(super) fn set_root(&mut self, root: Option<(NodeId, SocketAddr)>) {
+        let roots = &self.settings.roots;
+        let same = |(_, root)| roots.iter().position(|other| *other == root);
+        self.better = root.map_or(0, |root| same(root).unwrap_or(roots.len()));
+        self.root = root;
+    }
+
+    /// Looks whether a better root is there; at each look.
     pub(super) fn look_home(&mut self, cx: &mut Cx) {
         self.part(cx);
         let now = cx.now.mono;
@@ -153,7 +162,7 @@ impl Member {
             Control::Waiting => {}
             Control::Left => return,
         }
-        self.root = Some(root);
+        self.set_root(Some(root));
         let roots = &self.settings.roots;
         self.turn = roots.iter().position(|other| *other == root.1).unwrap_or(0);
         (self.home.link, self.home.asked, self.home.since) = (None, None, None);

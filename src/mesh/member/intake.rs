@@ -188,7 +188,7 @@ impl Member {
                 used: cx.now.mono,
                 waiting: Vec::new(),
             };
-            self.ups.insert(node, up);
+            self.ups.insert(node, Box::new(up));
         }
         let up = self.ups.get_mut(&node)?;
         up.used = cx.now.mono;
@@ -526,13 +526,13 @@ impl Member {
     fn find_paths(&mut self, cx: &mut Cx) {
         let mut changed = Stripes::EMPTY;
         for (s, intake) in self.intakes.iter().enumerate() {
-            let mut path: Vec<NodeId> = intake.parent.into_iter().collect();
             let up = intake.parent.and_then(|parent| self.ups.get(&parent));
             let above = up.and_then(|up| up.paths.iter().find(|path| path.stripes.has(s)));
-            path.extend(above.into_iter().flat_map(|path| path.nodes.iter().copied()));
-            path.truncate(limits::MESH_DEPTH_MAX / limits::MESH_STRIPES_MAX);
-            if self.hub.paths[s] != path {
-                self.hub.paths[s] = path;
+            let above = above.map_or(&[][..], |path| &path.nodes);
+            let path = intake.parent.iter().chain(above).copied();
+            let path = path.take(limits::MESH_DEPTH_MAX / limits::MESH_STRIPES_MAX);
+            if !self.hub.paths[s].iter().copied().eq(path.clone()) {
+                self.hub.paths[s] = path.collect();
                 changed.add(s);
             }
         }

@@ -33,6 +33,7 @@ impl Member {
         if children.is_empty() {
             self.over(cx);
         }
+        self.be_awake(cx);
     }
 
     pub(in crate::mesh) fn over(&mut self, cx: &mut Cx) {

@@ -27,7 +27,7 @@ impl Member {
             rate: 0,
             roots: self.settings.roots.clone(),
         };
-        self.realm = Some(Realm::new(cx, settings));
+        self.realm = Some(Box::new(Realm::new(cx, settings)));
     }
 
     pub(super) fn disband(&mut self, cx: &mut Cx, reason: &str) {

@@ -1,4 +1,4 @@
-//! What is late or wrong: found four times a second, asked for elsewhere, and handed up when whole.
+//! What is late or wrong: found at each look, asked for elsewhere, and handed up when whole.
 //!
 //! A stripe that has not grown for 750 ms is late. It is pulled from a helper at once, unless its
 //! parent says that it is late itself: then the parent is given time, so that one death does not
@@ -20,15 +20,15 @@ use super::Member;
 /// first of which a head was seen. A head alone proves nothing: anybody may have made it up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Reference {
-    seq: u64,
+    pub(super) seq: u64,
     air: Wall,
-    lasts: Duration,
-    at: Mono,
+    pub(super) lasts: Duration,
+    pub(super) at: Mono,
     whole: bool,
 }
 
 impl Reference {
-    fn air_of(&self, seq: u64) -> Wall {
+    pub(super) fn air_of(&self, seq: u64) -> Wall {
         let blocks = |count: u64| self.lasts * u32::try_from(count).unwrap_or(u32::MAX);
         if seq >= self.seq {
             self.air + blocks(seq - self.seq)
@@ -323,9 +323,13 @@ impl Member {
             let ahead = reference.lasts.saturating_mul(blocks);
             reference.at.after(ahead + limits::MESH_LATE_AFTER)
         };
+        let from = next.max(self.pushed);
+        let held = self.hub.store.run_from(from);
+        if held.is_some_and(|first| now < due(first)) {
+            return Vec::new();
+        }
         let most = limits::WINDOW_BLOCKS_MAX as u64;
         let end = self.newest_anywhere(now, reference).saturating_add(1);
-        let from = next.max(self.pushed);
         let unknown = (from..end.min(next.saturating_add(most)))
             .filter(|seq| self.hub.store.get(*seq).is_none());
         let due = unknown.filter(|seq| now >= due(*seq));

@@ -17,7 +17,7 @@ impl Member {
     }
 
     pub(in crate::mesh) fn parent_rows(&self, cx: &Cx) -> Vec<LinkRow> {
-        let row = |(node, up): (&NodeId, &Upstream)| {
+        let row = |node: &NodeId, up: &Upstream| {
             let link = self.hub.links.get(up.conn);
             LinkRow {
                 sends_to_us: true,
@@ -29,7 +29,7 @@ impl Member {
                 lag: self.lag_of(*node, up.conn),
             }
         };
-        self.ups.iter().map(row).collect()
+        self.ups.iter().map(|(node, up)| row(node, up)).collect()
     }
 
     /// Blocks between the newest that anybody told of and the last that this parent has begun to

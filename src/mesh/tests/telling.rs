@@ -2,7 +2,7 @@
 
 use super::strangers::insider;
 use super::*;
-use crate::base::limits::{MESH_IDLE_BEAT_EVERY, MESH_SILENCE_MAX};
+use crate::base::limits::{MESH_IDLE_BEAT_EVERY, MESH_SILENCE_MAX, MESH_TICK_EVERY};
 use crate::mesh::wire::Message;
 
 fn parent_rows(world: &World, host: usize) -> Vec<LinkRow> {
@@ -71,6 +71,30 @@ fn a_member_wakes_for_all_its_links_at_once() {
     }
     let links = world.hosts[0].cx.peers.len();
     assert!(world.hosts[0].cx.wheel.len() >= links, "those of a root are spread over time");
+}
+
+/// At rest it looks around no more often than it speaks; what is late is seen as soon as ever.
+#[test]
+fn a_member_passes_over_looks_that_would_find_nothing() {
+    let mut world = grown(44, 12);
+    world.run(SECOND * 14);
+    let (tick, member) = (MESH_TICK_EVERY, inner(&world));
+    let (mut wakes, mut next) = (0, None);
+    for _ in 0..1_000 {
+        world.run(Duration::from_millis(10));
+        let now = world.hosts[member].cx.wheel.next();
+        wakes += u32::from(now != next);
+        next = now;
+    }
+    // Ten seconds: 40 looks if none were passed over, and 20 beats.
+    assert!((20..=32).contains(&wakes), "{wakes} wakes");
+    // Something to do: the next look is the one that is due, whatever was to be passed over.
+    let parent = parent_rows(&world, member)[0].node;
+    let parent = world.hosts.iter().position(|host| Some(host.mesh.node()) == parent).unwrap();
+    world.kill(parent);
+    world.run(MESH_SILENCE_MAX + tick * 3);
+    let next = world.hosts[member].cx.wheel.next().unwrap();
+    assert!(next.since(world.mono) <= tick, "it looks again in {:?}", next.since(world.mono));
 }
 
 /// A link that carried nothing is looked at rarely; who is fed over it counts on more from then on.
