@@ -8,6 +8,8 @@
 
 #[path = "../tests/sim/figures.rs"]
 mod figures;
+#[path = "../tests/sim/pools.rs"]
+mod pools;
 #[path = "../tests/sim/world/mod.rs"]
 mod world;
 
@@ -44,6 +46,9 @@ Plays a mesh in virtual time and tells what its members got.
   --only WORD          of these, the cases whose name has the word
 ";
 
+#[global_allocator]
+static POOLS: pools::Pools = pools::Pools::new();
+
 /// What was asked for.
 struct Request {
     scenario: Scenario,
@@ -68,7 +73,7 @@ fn main() -> ExitCode {
     if request.figures {
         let world = &request.scenario.world;
         let about = (world.seed, world.remember);
-        let met = figures::print_all(clock, request.only.as_deref(), about);
+        let met = figures::print_all((clock, pools::enter), request.only.as_deref(), about);
         return if met { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let began = clock();
@@ -81,7 +86,7 @@ fn main() -> ExitCode {
 fn read(mut parser: lexopt::Parser) -> Result<Option<Request>, lexopt::Error> {
     let mut request =
         Request { scenario: Scenario::new(7, 1_000), json: false, figures: false, only: None };
-    request.scenario.clock = clock;
+    (request.scenario.clock, request.scenario.memory) = (clock, pools::enter);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(None),
@@ -185,7 +190,9 @@ fn take_large_pages() {
     }
     let Ok(program) = std::env::current_exe() else { return };
     let mut again = std::process::Command::new(program);
-    again.args(std::env::args_os().skip(1)).env(name, "glibc.malloc.hugetlb=1");
+    again
+        .args(std::env::args_os().skip(1))
+        .env(name, "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=20000");
     let error = again.exec();
     eprintln!("goes on with small pages, which is slower: {error}");
 }

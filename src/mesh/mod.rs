@@ -42,19 +42,21 @@
 //! | half of 0 slots, half of 4 | all served | all |
 //! | chain of 200 of 1 slot | served | all |
 //! | half of 0, half of 1, root 1 | 101 of 200 served, the rest told why | those that fit |
-//! | 10 000, churn | depth 12, planner's join 21 us, **93 s of one core** | 12, 50 us, 60 s |
+//! | 10 000, churn | depth 12, planner's join 14 to 23 us, 51 to 58 s of a core | 12, 50 us, 60 s |
 //!
-//! What is bold falls short. With the signs of life as they were, joins every 5 ms and not every
-//! millisecond, and thin link-time optimisation it took 157 s on the same machine in the same
-//! hours, and 101 s on another. The members are more than any cache holds: half of the time is
-//! memory, the rest about 130 000 instructions for each second of a member. What was tried: each
-//! host's memory in a pool of its own (a tenth less, on the other machine), memory that is fetched
-//! ahead and other allocators (nothing), links of 20 to 55 ms (a fifth, and trees 14 deep). Signs
-//! of life are four fifths of all letters. Those of parents every 750 ms would save a tenth, but of
-//! 400 meshes with slow uplinks in which two inner members die one after the other eight then
-//! missed a block instead of two; nine did when each link was looked at just when its silence was
-//! too long, and not twice a second. With those of children every 1.5 s and those of idle links
-//! every 2 s it is the same two.
+//! The seconds of the last row hang on what else the machine does: the same program took 51 and
+//! 58 s within five minutes, and that of the session before 93 s. The members are
+//! more than any cache holds: more than half of the time was memory, the rest about 130 000
+//! instructions for each second of a member. What helped, in the order of how much: a host's memory
+//! in pages of its own (a quarter); all that a frame asks of a link in two lines of the cache, and
+//! nothing elsewhere (half of all misses are gone with what is like it); whatever makes nobody do
+//! anything handled with a host's next turn; looks that would find nothing passed over. What did
+//! not: memory that is fetched ahead, even all of a host's at once; allocators that are to be had;
+//! links of 20 to 55 ms (a fifth, and trees 14 deep). Signs of life are four fifths of all letters.
+//! Those of parents every 750 ms would save a tenth, but of 400 meshes with slow uplinks in which
+//! two inner members die one after the other eight then missed a block instead of two; nine did
+//! when each link was looked at just when its silence was too long, and not twice a second. With
+//! those of children every 1.5 s and those of idle links every 2 s it is the same two.
 //! Of what is pulled under churn nearly half is what each newcomer begins with: the blocks between
 //! the one on the air and the newest, which its parents send.
 //!

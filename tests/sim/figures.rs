@@ -80,14 +80,21 @@ struct Case {
     judge: fn(&Scenario, &Outcome, &mut Checks),
 }
 
+/// A clock, and what says whose memory is asked for.
+pub type Hooks = (fn() -> u64, fn(Option<u32>));
+
 /// Plays all cases whose names have the word; whether all bounds are met.
-pub fn print_all(clock: fn() -> u64, only: Option<&str>, (seed, remember): (u64, usize)) -> bool {
+pub fn print_all(
+    (clock, memory): Hooks,
+    only: Option<&str>,
+    (seed, remember): (u64, usize),
+) -> bool {
     let (mut all_met, mut count) = (true, 0);
     for mut case in cases(seed) {
         if only.is_some_and(|word| !case.name.contains(word)) {
             continue;
         }
-        case.scenario.clock = clock;
+        (case.scenario.clock, case.scenario.memory) = (clock, memory);
         case.scenario.world.remember = remember;
         let began = clock();
         let outcome = case.scenario.run();

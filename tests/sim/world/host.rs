@@ -3,6 +3,7 @@
 
 mod judged;
 mod outgoing;
+mod socket;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +19,7 @@ use vidstreamd::mesh::{Event, Lobby, Mesh};
 use super::calendar::{Body, Chunk, Far, Letter, News};
 use super::line::Line;
 use super::net::{Net, Reach, SECOND, State, retransmitted};
+use socket::Socket;
 
 /// The clock on the wall when the world begins.
 pub const BEGAN: Wall = Wall(1_800_000_000_000_000_000);
@@ -31,8 +33,6 @@ const KEPT: usize = 10;
 /// Kinds of frames that are looked at on their way.
 const KIND_BLOCK: u8 = 10;
 const KIND_WANT: u8 = 11;
-/// Requests that are remembered for each connection.
-const WANTED: usize = 64;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Where a host is dialled.
@@ -44,44 +44,6 @@ fn host_at(address: SocketAddr) -> Option<u32> {
     match address.ip() {
         IpAddr::V4(ip) if ip.octets()[0] == 10 => Some(ip.to_bits() & 0x00ff_ffff),
         _ => None,
-    }
-}
-
-/// One end of a connection.
-#[derive(Debug)]
-pub struct Socket {
-    conn: Conn,
-    /// The other end; none while it is dialled.
-    pub far: Option<Far>,
-    delay: u64,
-    /// When the last thing arrives that was sent: nothing overtakes.
-    last_at: u64,
-    take: usize,
-    directed: Option<(Span, u64)>,
-    /// What the line has not taken.
-    pub outbox: VecDeque<Chunk>,
-    /// Whether it stands in the queue for the line.
-    pub queued: bool,
-    /// Whether the other end has taken nothing since it could not be reached.
-    pub stuck: bool,
-    /// What was asked for over it: block, stripe, and whether by somebody who has begun.
-    wanted: VecDeque<(u64, u8, bool)>,
-}
-
-impl Socket {
-    fn new(conn: Conn, far: Option<Far>, delay: u64) -> Self {
-        Self {
-            conn,
-            far,
-            delay,
-            last_at: 0,
-            take: usize::MAX,
-            directed: None,
-            outbox: VecDeque::new(),
-            queued: false,
-            stuck: false,
-            wanted: VecDeque::new(),
-        }
     }
 }
 
@@ -114,47 +76,51 @@ pub struct Watch {
 
 /// What a node has got so far.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Log {
-    pub started: u64,
-    /// When it got its place.
-    pub placed: Option<u64>,
-    /// The next block that it has to get.
-    pub next: Option<u64>,
-    pub full: Option<String>,
-    pub left: bool,
     /// Bytes that it sent, and of these, bytes of blocks in its slots.
     pub sent: u64,
     pub pushed: u64,
-    /// By stripe: the newest block that is complete, and how long after its entry it was.
-    pub done: [(u64, u64); 16],
-    pub watches: Vec<Watch>,
-    pub events: VecDeque<String>,
     /// The hash of all that reached it.
     pub trace: u64,
+    pub watches: Vec<Watch>,
+    /// The next block that it has to get.
+    pub next: Option<u64>,
+    /// When it got its place.
+    pub placed: Option<u64>,
+    pub left: bool,
+    pub full: Option<String>,
+    pub started: u64,
+    pub events: VecDeque<String>,
+    /// By stripe: the newest block that is complete, and how long after its entry it was.
+    pub done: [(u64, u64); 16],
 }
 
-/// A process on a host.
+/// A process on a host. What every turn asks of it stands together, in this order.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Host {
     pub id: u32,
     pub life: u32,
-    pub slots: usize,
-    pub mesh: Mesh,
-    /// Where links wait that have not said hello.
-    pub lobby: Lobby,
-    pub cx: Cx,
-    pub line: Line,
-    pub log: Log,
-    /// Sends wrong bytes.
-    pub lies: bool,
-    leaving: bool,
     pub wake_at: u64,
     rng: Rng,
     sockets: Vec<Option<Socket>>,
+    pub mesh: Mesh,
+    turns: u32,
+    /// Sends wrong bytes.
+    pub lies: bool,
+    leaving: bool,
+    pub line: Line,
+    pub cx: Cx,
+    pub log: Log,
+    /// Where links wait that have not said hello.
+    pub lobby: Lobby,
     blobs: Vec<Option<Bytes>>,
     kept: VecDeque<Blob>,
+    pub slots: usize,
+    /// Which memory is its own.
+    pub pool: u32,
     arriving: Option<Far>,
-    turns: u32,
 }
 
 /// The two clocks of the world.
@@ -170,6 +136,7 @@ impl Host {
             id,
             life,
             slots,
+            pool: 0,
             mesh,
             lobby: Lobby::default(),
             cx,
@@ -187,12 +154,12 @@ impl Host {
         }
     }
 
-    /// All that happens here before `end`.
-    pub fn run(&mut self, net: &mut Net, letters: &mut dyn Iterator<Item = Letter>, end: u64) {
+    /// All that happens here before `end`; the letters in the order of their moments.
+    pub fn run(&mut self, net: &mut Net, letters: &[Letter], end: u64) {
         core::mem::swap(&mut self.cx.out, &mut net.out);
-        let mut letter = letters.next();
+        let mut letters = letters.iter().peekable();
         let due = loop {
-            let mail = letter.as_ref().map_or(u64::MAX, |letter| letter.at);
+            let mail = letters.peek().map_or(u64::MAX, |letter| letter.at);
             let timer = self.cx.wheel.next().map_or(u64::MAX, |at| at.0);
             let line = self.line.done_at();
             let at = mail.min(timer).min(line);
@@ -201,10 +168,9 @@ impl Host {
             }
             self.cx.now = clocks(at.max(self.cx.now.mono.0));
             if mail == at {
-                if let Some(letter) = letter.take() {
+                if let Some(letter) = letters.next() {
                     self.arrive(net, letter);
                 }
-                letter = letters.next();
             } else if line == at {
                 self.line_done(net);
             } else {
@@ -230,6 +196,9 @@ impl Host {
     /// Nothing happens here before `due`, unless it comes from elsewhere.
     fn rest(&mut self, net: &mut Net, due: u64) {
         self.turns += 1;
+        let status = &mut net.status[self.id as usize];
+        let before = core::mem::replace(&mut status.quiet, self.mesh.keeps_to_itself());
+        status.stirred |= before.is_empty() || status.quiet.is_empty();
         if self.turns.is_multiple_of(16) {
             self.check_slots(net);
         }
@@ -284,14 +253,14 @@ impl Host {
         self.settle(net);
     }
 
-    fn arrive(&mut self, net: &mut Net, letter: Letter) {
+    fn arrive(&mut self, net: &mut Net, letter: &Letter) {
         net.tally.letters += 1;
         let mark = letter.at ^ letter.news.mark().rotate_left(24) ^ u64::from(letter.from.host);
         self.log.trace = (self.log.trace.rotate_left(7) ^ mark).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         if matches!(letter.news, News::Incoming) {
             // A node that leaves takes nobody in any more.
             return if self.leaving {
-                super::answer_for_nobody(net, &letter);
+                super::answer_for_nobody(net, letter);
             } else {
                 self.incoming(net, letter.from);
             };
@@ -299,14 +268,15 @@ impl Host {
         let conn = letter.to.conn;
         let known = self.socket(conn).is_some() && letter.to.life == self.life;
         if !known {
-            if matches!(letter.news, News::Bytes(..) | News::Connected | News::Ended) {
+            let asks = !matches!(letter.news, News::Taken(_) | News::Closed(_));
+            if asks {
                 let at = letter.at + net.delay(self.id, letter.from.host);
                 let news = News::Closed(Gone::Reset);
                 net.calendar.post(at, (letter.from, letter.to), news);
             }
             return;
         }
-        match letter.news {
+        match &letter.news {
             News::Incoming => {}
             News::Connected => {
                 if let Some(socket) = self.socket(conn) {
@@ -316,23 +286,24 @@ impl Host {
                 self.flush(net, conn);
             }
             News::Bytes(chunk, ack) => {
-                if ack {
+                if *ack {
                     let at = letter.at + net.delay(self.id, letter.from.host);
                     let news = News::Taken(chunk.len());
                     net.calendar.post(at, (letter.from, letter.to), news);
                 }
-                self.read(net, conn, &chunk);
+                self.read(net, conn, chunk);
             }
+            News::Sign(frame) => self.read_head(net, conn, frame),
             News::Taken(bytes) => {
                 if let Some(socket) = self.socket(conn) {
                     socket.stuck = false;
                 }
-                net.told.push_back(Told::Sent(conn, bytes));
+                net.told.push_back(Told::Sent(conn, *bytes));
                 self.flush(net, conn);
             }
             News::Ended if self.lobby.has(conn) => self.lobby.end(&mut self.cx, conn),
             News::Ended => self.mesh.ended(&mut self.cx, conn),
-            News::Closed(why) => self.closed(conn, why),
+            News::Closed(why) => self.closed(conn, *why),
         }
         self.settle(net);
     }
@@ -358,25 +329,32 @@ impl Host {
         if chunk.head.get(3) == Some(&KIND_WANT) {
             self.note_want(net, conn, &chunk.head);
         }
-        let mut head = &chunk.head[..];
+        self.read_head(net, conn, &chunk.head);
+        self.read_body(net, conn, chunk.body);
+    }
+
+    fn read_head(&mut self, net: &mut Net, conn: Conn, mut head: &[u8]) {
         while let Some(socket) = self.socket(conn).filter(|_| !head.is_empty()) {
-            let count = head.len().min(socket.take);
+            let count = head.len().min(socket.take as usize);
             let (some, left) = head.split_at(count);
             self.hear(net, conn, some);
             self.settle(net);
             head = left;
         }
-        let Some(mut body) = chunk.body else { return };
+    }
+
+    fn read_body(&mut self, net: &mut Net, conn: Conn, body: Option<Body>) {
+        let Some(mut body) = body else { return };
         while let Some(socket) = self.socket(conn).filter(|_| body.len > 0) {
-            let count = if let Some((span, at)) = socket.directed {
+            let count = if let Some((span, at)) = socket.directed() {
                 let count = body.len.min(span.len - at);
                 let at = at + count;
-                socket.directed = Some((span, at)).filter(|_| at < span.len);
+                socket.direct(Some((span, at)).filter(|_| at < span.len));
                 self.fill(span.blob, span.from + at - count, Body { len: count, ..body });
                 self.mesh.filled(&mut self.cx, conn, span.from + at);
                 count
             } else {
-                let room = socket.take.min(ZEROS.len());
+                let room = ZEROS.len().min(socket.take as usize);
                 let count = room.min(usize::try_from(body.len).unwrap_or(room));
                 self.mesh.data(&mut self.cx, conn, &ZEROS[..count]);
                 count as u64
@@ -415,10 +393,7 @@ impl Host {
         let Some((seq, stripe)) = seq_and_stripe(frame) else { return };
         let Some(socket) = self.socket(conn) else { return };
         let begun = socket.far.is_some_and(|far| net.status[far.host as usize].begun);
-        if socket.wanted.len() == WANTED {
-            socket.wanted.pop_front();
-        }
-        socket.wanted.push_back((seq, stripe, begun));
+        socket.want((seq, stripe, begun));
     }
 
     fn fill(&mut self, blob: Blob, at: u64, body: Body) {
@@ -448,7 +423,12 @@ impl Host {
             match net.told.pop_front() {
                 // What was noted may have let blocks go.
                 None if !self.cx.out.is_empty() => {}
-                None => return,
+                None => {
+                    // The rings begin at their beginnings again: what is short stays in the cache.
+                    self.cx.out.clear();
+                    net.told.clear();
+                    return;
+                }
                 Some(Told::Hashed(span, hash)) => self.mesh.hashed(&mut self.cx, span, Some(hash)),
                 Some(Told::Opened(blob)) => {
                     let len = self.bytes(blob).map_or(1, |bytes| bytes.len);
@@ -456,10 +436,7 @@ impl Host {
                     self.mesh.opened(&mut self.cx, blob, facts);
                 }
                 Some(Told::Closed(conn)) => self.closed(conn, Gone::Closed),
-                Some(Told::Sent(conn, bytes)) if self.cx.is_open(conn) => {
-                    self.mesh.sent(&mut self.cx, conn, bytes);
-                }
-                Some(Told::Sent(..)) => {}
+                Some(Told::Sent(conn, bytes)) => self.mesh.sent(&mut self.cx, conn, bytes),
             }
         }
     }
@@ -479,12 +456,12 @@ impl Host {
             Output::Send { conn, payload } => self.send(net, conn, payload),
             Output::Receive { conn, into } => {
                 if let Some(socket) = self.socket(conn) {
-                    socket.directed = Some((into, 0));
+                    socket.direct(Some((into, 0)));
                 }
             }
             Output::Take { conn, bytes } => {
                 if let Some(socket) = self.socket(conn) {
-                    socket.take = bytes as usize;
+                    socket.take = bytes;
                 }
             }
             Output::Close { conn, end } => self.close(net, conn, end),

@@ -15,7 +15,7 @@ pub struct Line {
     /// Bytes a second; 0 when there is no limit.
     rate: u64,
     ring: VecDeque<Conn>,
-    going: Option<(u64, Conn, Chunk)>,
+    going: Option<Box<(u64, Conn, Chunk)>>,
 }
 
 impl Line {
@@ -29,7 +29,7 @@ impl Line {
 
     /// When the bytes that are going out are through.
     pub fn done_at(&self) -> u64 {
-        self.going.as_ref().map_or(u64::MAX, |(at, ..)| *at)
+        self.going.as_ref().map_or(u64::MAX, |going| going.0)
     }
 
     /// A connection has something to send; one with little goes first.
@@ -49,11 +49,11 @@ impl Line {
     pub fn begin(&mut self, now: u64, conn: Conn, chunk: Chunk) {
         let takes = u128::from(chunk.len()) * 1_000_000_000 / u128::from(self.rate);
         let at = now + u64::try_from(takes).unwrap_or(u64::MAX / 2);
-        self.going = Some((at, conn, chunk));
+        self.going = Some(Box::new((at, conn, chunk)));
     }
 
     pub fn finish(&mut self) -> Option<(Conn, Chunk)> {
-        self.going.take().map(|(_, conn, chunk)| (conn, chunk))
+        self.going.take().map(|going| (going.1, going.2))
     }
 }
 

@@ -54,7 +54,13 @@ impl World {
     /// Looks at all trees.
     pub fn look(&mut self) {
         let stripes = self.settings.stripes;
-        let parents: Vec<[u32; 16]> = (0..self.hosts.len()).map(|i| self.parents_of(i)).collect();
+        let mut parents = self.survey.parents.clone();
+        parents.resize(self.hosts.len(), [NOBODY; 16]);
+        for (i, row) in parents.iter_mut().enumerate() {
+            if core::mem::take(&mut self.net.status[i].stirred) {
+                *row = self.parents_of(i);
+            }
+        }
         let known = self.survey.parents.iter().zip(&parents).zip(&self.hosts);
         let moved = |(old, new): (&[u32; 16], &[u32; 16])| {
             let pairs = old.iter().zip(new).take(stripes);
@@ -192,6 +198,7 @@ impl World {
 
     /// From now on it counts.
     pub fn begin_measuring(&mut self) {
+        self.catch_up_all();
         let now = self.now;
         let sent = |host: &Option<Box<super::Host>>| host.as_ref().map_or(0, |h| h.log.sent);
         self.survey.root_base = self.host(0).map_or(0, |root| root.log.pushed);
@@ -243,6 +250,7 @@ impl World {
 
     /// Counts, at the end, what nobody has said is missing, and holes that never closed.
     pub fn close_books(&mut self) {
+        self.catch_up_all();
         let hosts = core::mem::take(&mut self.hosts);
         for host in hosts.iter().flatten() {
             self.count_missing(host);

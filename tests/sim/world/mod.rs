@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use vidstreamd::base::port::Cx;
 use vidstreamd::base::rng::Rng;
-use vidstreamd::mesh::wire::NodeId;
+use vidstreamd::mesh::wire::{NodeId, Stripes};
 use vidstreamd::mesh::{Airing, MemberSettings, Mesh, RootSettings, Stats};
 
 use calendar::{Bucket, Far, Letter, News};
@@ -57,6 +57,8 @@ pub struct Settings {
     pub check_every: u32,
     /// Events that each host remembers, for people who look for a fault.
     pub remember: usize,
+    /// Each host handles each letter in its own window, which is slower and must be the same.
+    pub prompt: bool,
 }
 
 /// The hosts and all that is between them. The root is host 0.
@@ -77,6 +79,9 @@ pub struct World {
     trace: u64,
     /// What a host handles in its turn: one memory for all.
     mail: Vec<Letter>,
+    /// Memory of hosts that are no more, for the next ones, and the next number.
+    pools: Vec<u32>,
+    next_pool: u32,
 }
 
 fn node_id(host: u32, life: u32) -> NodeId {
@@ -96,6 +101,7 @@ impl World {
         net.lasts = settings.lasts;
         net.check_every = settings.check_every;
         net.remember = settings.remember;
+        net.prompt = settings.prompt;
         let next_seq = 100;
         assert!(SECOND.is_multiple_of(settings.delay.0), "seconds begin with a window");
         let air_at = SECOND + settings.lasts;
@@ -112,9 +118,18 @@ impl World {
             past: Stats::default(),
             trace: 0,
             mail: Vec::new(),
+            pools: Vec::new(),
+            next_pool: 0,
             settings,
         };
-        let status = Status { state: State::Down, life: 0, side: false, begun: true };
+        let status = Status {
+            state: State::Down,
+            life: 0,
+            side: false,
+            begun: true,
+            quiet: Stripes::EMPTY,
+            stirred: true,
+        };
         world.net.status.push(status);
         world.start_root();
         world
@@ -156,14 +171,27 @@ impl World {
         status.life += 1;
         status.state = State::Up;
         status.begun = host == 0;
-        status.life
+        status.quiet = Stripes::EMPTY;
+        let life = status.life;
+        if life > 1 {
+            // Whoever was below another process of this host is below nobody now.
+            self.net.status.iter_mut().for_each(|status| status.stirred = true);
+        }
+        life
     }
 
     /// A new member on a new host.
     pub fn join(&mut self, slots: usize) -> u32 {
         let host = u32::try_from(self.hosts.len()).expect("hosts fit their addresses");
         self.hosts.push(None);
-        let status = Status { state: State::Down, life: 0, side: false, begun: false };
+        let status = Status {
+            state: State::Down,
+            life: 0,
+            side: false,
+            begun: false,
+            quiet: Stripes::EMPTY,
+            stirred: true,
+        };
         self.net.status.push(status);
         self.start(host, slots);
         host
@@ -181,18 +209,28 @@ impl World {
             from: None,
             part: None,
         };
+        let pool = self.pools.pop().unwrap_or_else(|| {
+            self.next_pool += 1;
+            self.next_pool
+        });
+        (self.net.memory)(Some(pool));
+        self.net.calendar.make_room(host);
         let own = Rng::new(self.settings.seed ^ node_id(host, life).0.rotate_left(17)).next_u64();
         let mut cx = Cx::new(clocks(self.now), own);
         let mesh = Mesh::new_member(&mut cx, settings);
         let uplink = Line::new(self.settings.uplink);
         self.alive.push(host);
-        self.enter(Host::new((host, life), slots, (mesh, cx), uplink));
+        let mut it = Host::new((host, life), slots, (mesh, cx), uplink);
+        it.pool = pool;
+        self.enter(it);
     }
 
     fn enter(&mut self, mut host: Host) {
         host.drive(&mut self.net, self.now, |_, _| {});
         let id = host.id as usize;
-        self.hosts[id] = Some(Box::new(host));
+        let host = Box::new(host);
+        (self.net.memory)(None);
+        self.hosts[id] = Some(host);
     }
 
     /// Members with a process.
@@ -207,6 +245,7 @@ impl World {
     /// A process ends: `silent`, nothing ever comes back from its host; else its system resets all
     /// its connections and refuses new ones.
     pub fn kill(&mut self, host: u32, silent: bool) {
+        self.catch_up(host);
         let Some(dead) = self.hosts[host as usize].take() else { return };
         if !silent {
             for (far, here) in dead.connections() {
@@ -226,12 +265,15 @@ impl World {
     fn watch_orphans(&mut self, dead: &Host) {
         for row in dead.mesh.links(&dead.cx).iter().filter(|row| !row.sends_to_us) {
             let Some(child) = row.node.map(host_of) else { continue };
+            self.catch_up(u32::try_from(child).expect("a host"));
             let Some(Some(child)) = self.hosts.get_mut(child) else { continue };
             row.stripes.iter().for_each(|s| child.watch(&self.net, s, self.now));
         }
     }
 
     fn bury(&mut self, dead: &Host) {
+        let status = &mut self.net.status[dead.id as usize];
+        (status.quiet, status.stirred) = (Stripes::EMPTY, true);
         // What waited for its next turn is answered by its system, if by anybody.
         let mut mail = Vec::new();
         self.net.calendar.collect(dead.id, u64::MAX, &mut mail);
@@ -239,6 +281,7 @@ impl World {
             self.net.calendar.post(letter.at.max(self.now), (letter.to, letter.from), letter.news);
         }
         self.alive.retain(|host| *host != dead.id);
+        self.pools.extend((dead.id != 0).then_some(dead.pool));
         self.count_missing(dead);
         self.count_slots(dead);
         self.past = sum(self.past, dead.mesh.stats());
@@ -270,6 +313,7 @@ impl World {
     /// A member leaves gracefully; its process ends when it has.
     pub fn leave(&mut self, host: u32) {
         let now = self.now;
+        self.catch_up(host);
         let Some(Some(it)) = self.hosts.get_mut(host as usize) else { return };
         it.leave(&mut self.net, now);
         self.clear_away(host);
@@ -345,26 +389,54 @@ impl World {
         }
     }
 
+    /// Lets a host handle what has reached it by now.
+    fn catch_up(&mut self, host: u32) {
+        let Some(Some(it)) = self.hosts.get_mut(host as usize) else { return };
+        let mut mail = Vec::new();
+        if self.net.calendar.collect(host, self.now, &mut mail) {
+            mail.sort_by_key(|letter| letter.at);
+            (self.net.memory)(Some(it.pool));
+            it.run(&mut self.net, &mail, self.now);
+            (self.net.memory)(None);
+        }
+    }
+
+    /// Lets all hosts handle what has reached them by now.
+    pub fn catch_up_all(&mut self) {
+        for host in self.alive.clone() {
+            self.catch_up(host);
+        }
+    }
+
     /// All hosts have their turn in a window that ends now.
     fn turn(&mut self, mut bucket: Bucket) {
         let end = self.now;
         let mut mail = core::mem::take(&mut self.mail);
-        while let Some(host) = bucket.next_host() {
+        while let Some((host, woken)) = bucket.next_host() {
+            let quiet = self.net.status[host as usize].quiet;
+            if !(woken || self.net.prompt) && bucket.all_of_stripes(host, quiet) {
+                let letters = core::iter::from_fn(|| bucket.take(host));
+                self.net.calendar.wait(host, letters);
+                continue;
+            }
             let waited = self.net.calendar.collect(host, end, &mut mail);
             mail.extend(core::iter::from_fn(|| bucket.take(host)));
             if waited {
                 mail.sort_by_key(|letter| letter.at);
             }
-            let mut own = mail.drain(..);
             if let Some(Some(it)) = self.hosts.get_mut(host as usize) {
-                it.run(&mut self.net, &mut own, end);
+                (self.net.memory)(Some(it.pool));
+                it.run(&mut self.net, &mail, end);
+                (self.net.memory)(None);
                 if it.log.left {
-                    drop(own);
                     self.clear_away(host);
                 }
             } else {
-                own.for_each(|letter| answer_for_nobody(&mut self.net, &letter));
+                for letter in &mail {
+                    answer_for_nobody(&mut self.net, letter);
+                }
             }
+            mail.clear();
         }
         self.mail = mail;
         self.net.calendar.give_back(bucket);
@@ -392,7 +464,9 @@ fn answer_for_nobody(net: &mut Net, letter: &Letter) {
     }
     let why = match letter.news {
         News::Incoming => vidstreamd::base::port::Gone::Refused,
-        News::Bytes(..) | News::Connected | News::Ended => vidstreamd::base::port::Gone::Reset,
+        News::Bytes(..) | News::Sign(_) | News::Connected | News::Ended => {
+            vidstreamd::base::port::Gone::Reset
+        }
         News::Taken(_) | News::Closed(_) => return,
     };
     let at = letter.at + net.delay(letter.to.host, letter.from.host);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use vidstreamd::base::port::Output;
 use vidstreamd::base::rng::Rng;
+use vidstreamd::mesh::wire::Stripes;
 
 use super::calendar::Calendar;
 use super::host::Told;
@@ -36,6 +37,10 @@ pub struct Status {
     pub side: bool,
     /// Whether it has got a block.
     pub begun: bool,
+    /// Stripes whose bytes make it do nothing that others see.
+    pub quiet: Stripes,
+    /// Whether its parents may be others than when they were last looked at.
+    pub stirred: bool,
 }
 
 /// Whether bytes get from one host to another.
@@ -87,6 +92,8 @@ pub struct Net {
     /// What a clock showed for each member taken in.
     pub joins: Vec<u64>,
     pub clock: fn() -> u64,
+    /// Says whose memory is asked for from now on: that of a host, by the number of its pool.
+    pub memory: fn(Option<u32>),
     pub stripes: usize,
     /// How long a block lasts, and when the first entered the mesh, and its number.
     pub lasts: u64,
@@ -95,6 +102,8 @@ pub struct Net {
     pub check_every: u32,
     /// Events that each host remembers.
     pub remember: usize,
+    /// Whether nothing waits for a host's next turn.
+    pub prompt: bool,
     pub faults: VecDeque<String>,
     pub fault_count: u64,
 }
@@ -114,11 +123,13 @@ impl Net {
             holes: Vec::new(),
             joins: Vec::new(),
             clock: || 0,
+            memory: |_| (),
             stripes: 1,
             lasts: SECOND,
             first: (0, 0),
             check_every: 64,
             remember: 0,
+            prompt: false,
             faults: VecDeque::new(),
             fault_count: 0,
         }

@@ -36,6 +36,8 @@ pub struct Scenario {
     /// Members younger than this are left out of the balance.
     pub grown: u64,
     pub clock: fn() -> u64,
+    /// As [`Net::memory`](super::net::Net::memory).
+    pub memory: fn(Option<u32>),
     /// All leave at the end, and nothing may be left.
     pub clean: bool,
 }
@@ -56,6 +58,7 @@ impl Scenario {
             jitter: 3 * MS,
             check_every: 4_096,
             remember: 0,
+            prompt: false,
         };
         Self {
             world,
@@ -69,6 +72,7 @@ impl Scenario {
             fault: None,
             grown: 120 * SECOND,
             clock: || 0,
+            memory: |_| (),
             clean: false,
         }
     }
@@ -142,7 +146,7 @@ impl Scenario {
 
     fn play(&self) -> (World, u64, f64) {
         let mut world = World::new(self.world.clone());
-        world.net.clock = self.clock;
+        (world.net.clock, world.net.memory) = (self.clock, self.memory);
         let mut rng = Rng::new(self.world.seed ^ 0x5eed);
         let began = world.now;
         for count in 1..=self.nodes as u64 {

@@ -1,5 +1,7 @@
 //! What a host sends: the queues of its connections, the line, and what is counted of it.
 
+use std::collections::VecDeque;
+
 use super::{
     Body, Chunk, Conn, End, Far, Gone, Host, KIND_BLOCK, Net, News, Payload, RETRANSMIT, Reach,
     Span, State, Told, retransmitted, seq_and_stripe,
@@ -12,11 +14,11 @@ impl Host {
         let unlimited = !self.line.is_limited();
         let Some(socket) = self.socket(conn) else { return };
         let chunk = Chunk { head: payload.head, body };
-        let free = unlimited && socket.outbox.is_empty() && !socket.stuck;
+        let free = unlimited && !socket.has_waiting() && !socket.stuck;
         if free && socket.far.is_some() {
             return self.transmit(net, conn, chunk);
         }
-        socket.outbox.push_back(chunk);
+        socket.push(chunk);
         self.flush(net, conn);
     }
 
@@ -39,13 +41,8 @@ impl Host {
         if length == 0 || head.get(3) != Some(&KIND_BLOCK) {
             return;
         }
-        let Some(socket) = self.socket(conn).filter(|socket| !socket.wanted.is_empty()) else {
-            return;
-        };
-        let what = seq_and_stripe(head);
-        let mut asked = socket.wanted.iter();
-        let asked = asked.find(|(seq, stripe, _)| Some((*seq, *stripe)) == what).copied();
-        if let Some((_, _, begun)) = asked {
+        let Some(socket) = self.socket(conn) else { return };
+        if let Some(begun) = socket.wanted(seq_and_stripe(head)) {
             let sum = if begun { &mut net.tally.pulled } else { &mut net.tally.caught_up };
             *sum += length;
             self.log.pushed -= length;
@@ -57,21 +54,18 @@ impl Host {
     pub(super) fn flush(&mut self, net: &mut Net, conn: Conn) {
         let limited = self.line.is_limited();
         while let Some(socket) = self.socket(conn) {
-            if socket.far.is_none() || socket.stuck || socket.outbox.is_empty() {
+            if socket.far.is_none() || socket.stuck || !socket.has_waiting() {
                 return;
             }
             if limited {
                 if !core::mem::replace(&mut socket.queued, true) {
-                    let small = socket.outbox.iter().map(Chunk::len).sum::<u64>() < 4_096;
+                    let small = socket.waiting() < 4_096;
                     self.line.enqueue(conn, small);
                     self.line_next();
                 }
                 return;
             }
-            let Some(chunk) = socket.outbox.pop_front() else { return };
-            if socket.outbox.is_empty() {
-                socket.outbox.clear();
-            }
+            let Some(chunk) = socket.pop(VecDeque::pop_front) else { return };
             self.transmit(net, conn, chunk);
         }
     }
@@ -81,7 +75,7 @@ impl Host {
         let now = self.now();
         while let Some(conn) = self.line.next_in_turn() {
             let Some(socket) = self.socket(conn) else { continue };
-            let some = crate::world::line::cut(&mut socket.outbox);
+            let some = socket.pop(crate::world::line::cut);
             socket.queued = false;
             if let Some(some) = some {
                 return self.line.begin(now, conn, some);
@@ -114,12 +108,13 @@ impl Host {
             socket.last_at = (at + socket.delay + jitter).max(socket.last_at);
             let here = Far { host: id, life, conn };
             let up = net.status[far.host as usize].state == State::Up && far.host != 0;
-            let waits = up && reach == Reach::Open && chunk.is_sign_of_life();
-            let (at, news) = (socket.last_at, News::Bytes(chunk, socket.stuck));
-            if waits {
-                net.calendar.post_beat(at, (far, here), news);
+            let waits = up && reach == Reach::Open && !net.prompt;
+            let sign = chunk.sign_of_life().filter(|_| waits);
+            if let Some(sign) = sign {
+                net.calendar.post_sign(socket.last_at, (far, here), sign);
             } else {
-                net.calendar.post(at, (far, here), news);
+                let news = News::Bytes(chunk, socket.stuck);
+                net.calendar.post(socket.last_at, (far, here), news);
             }
         }
         if reach == Reach::Open {
@@ -130,8 +125,10 @@ impl Host {
     pub(super) fn close(&mut self, net: &mut Net, conn: Conn, end: End) {
         let here = Far { host: self.id, life: self.life, conn };
         if self.socket(conn).is_some() && end == End::Flushed {
-            while let Some(chunk) =
-                self.socket(conn).filter(|s| s.far.is_some()).and_then(|s| s.outbox.pop_front())
+            while let Some(chunk) = self
+                .socket(conn)
+                .filter(|s| s.far.is_some())
+                .and_then(|s| s.pop(VecDeque::pop_front))
             {
                 self.transmit(net, conn, chunk);
             }
